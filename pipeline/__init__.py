@@ -1,0 +1,1 @@
+"""smart-iot: sensor readings in on Kafka, alerts out to whoever watches."""

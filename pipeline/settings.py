@@ -1,0 +1,156 @@
+"""Environment in, one frozen object of settings out; every wrong value is refused by name."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+PREFIX = "SMART_IOT_"
+
+
+class SettingsError(ValueError):
+    """One or more settings can't be used; the text names each of them, a line each."""
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("is not a whole number") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("is not a number of seconds") from None
+    if not 0 < value < 1e9:
+        raise ValueError("is not a positive number of seconds")
+    return value
+
+
+def _setting(default: Any, explain: str, parse: Callable[[str], Any] = str, **more: Any) -> Any:
+    return field(default=default, metadata={"explain": explain, "parse": parse, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator can choose. Each field is `SMART_IOT_<NAME>` in the environment; a secret
+    can also come from the file that `SMART_IOT_<NAME>_FILE` names."""
+
+    bootstrap: str = _setting("localhost:9092", "Kafka's addresses, host:port, comma-separated")
+    security_protocol: str = _setting(
+        "PLAINTEXT", "how to talk to Kafka", allowed=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+    )
+    sasl_mechanism: str = _setting(
+        "PLAIN", "how to log in to Kafka", allowed=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+    )
+    sasl_username: str = _setting("", "user name for Kafka")
+    sasl_password: str = _setting("", "password for Kafka", secret=True)
+    ssl_cafile: str = _setting("", "file with the authorities we trust (PEM); empty: the system's")
+    ssl_certfile: str = _setting("", "file with our certificate (PEM), where Kafka asks for one")
+    ssl_keyfile: str = _setting("", "file with the key of our certificate (PEM)")
+    topic_prefix: str = _setting("", "put before the name of every topic, table and group")
+    partitions: int = _setting(8, "partitions of the topics where `readings` doesn't exist yet", _whole)
+    replication: int = _setting(1, "replicas of the topics that we create", _whole)
+    data_dir: str = _setting("", "folder of the RocksDB state; empty: ~/.local/share/smart-iot")
+    web_host: str = _setting("127.0.0.1", "address that the web view listens on")
+    web_port: int = _setting(8000, "port that the web view listens on; 0 takes a free one", _whole)
+    viewers: int = _setting(10_000, "WebSocket viewers at the most", _whole)
+    viewer_queue: int = _setting(1_000, "messages a slow viewer may fall behind before it is dropped", _whole)
+    flush_interval: float = _setting(1.0, "seconds between two writes of the state", _seconds)
+    flush_timeout: float = _setting(8.0, "seconds a flush may take before the worker gives up", _seconds)
+    session_timeout: float = _setting(10.0, "seconds without a heartbeat until Kafka gives our partitions away", _seconds)
+    naive_timezone: str = _setting("UTC", "time zone of timestamps that name none")
+    log_level: str = _setting("INFO", "least severe log line that is written", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Settings:
+        """Settings of an environment. SettingsError names every wrong value and unknown name."""
+        known = {PREFIX + f.name.upper(): f for f in fields(cls)}
+        errors: list[str] = []
+        values: dict[str, Any] = {}
+        for name, setting in known.items():
+            try:
+                text = _text(environment, name, secret=setting.metadata.get("secret", False))
+                if text is not None:
+                    values[setting.name] = _parse(text, setting.metadata)
+            except ValueError as error:
+                shown = "" if setting.metadata.get("secret") else f"={environment.get(name, '')}"
+                errors.append(f"{name}{shown} {error}")
+        if errors:
+            raise SettingsError("\n".join(errors))
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        errors = []
+        if not 0 <= self.web_port < 65536:
+            errors.append(f"{PREFIX}WEB_PORT={self.web_port} is not a port (0 to 65535)")
+        errors += [
+            f"{PREFIX}{name.upper()}={getattr(self, name)} must be at least 1"
+            for name in ("partitions", "replication", "viewers", "viewer_queue")
+            if getattr(self, name) < 1
+        ]
+        if self.flush_timeout >= self.session_timeout:
+            errors.append(
+                f"{PREFIX}FLUSH_TIMEOUT={self.flush_timeout} must be below "
+                f"{PREFIX}SESSION_TIMEOUT={self.session_timeout}: a flush must end before Kafka "
+                "gives our partitions to another worker"
+            )
+        if errors:
+            raise SettingsError("\n".join(errors))
+
+    @property
+    def state_dir(self) -> Path:
+        return Path(self.data_dir) if self.data_dir else Path.home() / ".local/share/smart-iot"
+
+    def kafka(self) -> dict[str, Any]:
+        """Keyword arguments of every aiokafka client: addresses and how to log in."""
+        arguments: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap.split(","),
+            "security_protocol": self.security_protocol,
+        }
+        if self.security_protocol.endswith("SSL"):
+            arguments["ssl_context"] = self.ssl_context()
+        if self.security_protocol.startswith("SASL"):
+            arguments |= {
+                "sasl_mechanism": self.sasl_mechanism,
+                "sasl_plain_username": self.sasl_username,
+                "sasl_plain_password": self.sasl_password,
+            }
+        return arguments
+
+    def ssl_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.ssl_cafile or None)
+        if self.ssl_certfile:
+            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile or None)
+        return context
+
+
+def _text(environment: Mapping[str, str], name: str, *, secret: bool) -> str | None:
+    path = environment.get(name + "_FILE") if secret else None
+    if path is None:
+        return environment.get(name)
+    if name in environment:
+        raise ValueError(f"is set twice: as {name} and as {name}_FILE")
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise ValueError(f"can't be read: {name}_FILE={path}: {error.strerror}") from None
+
+
+def _parse(text: str, metadata: Mapping[str, Any]) -> Any:
+    allowed = metadata.get("allowed")
+    if allowed and text.upper() not in allowed:
+        raise ValueError(f"is not one of {', '.join(allowed)}")
+    return text.upper() if allowed else metadata["parse"](text)
+
+
+def from_environment() -> Settings:
+    return Settings.of(os.environ)

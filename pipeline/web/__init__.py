@@ -1,0 +1,1 @@
+"""The HTTP and WebSocket view of the alerts; knows nothing of Faust."""

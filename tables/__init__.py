@@ -1,0 +1,1 @@
+"""The tables: typed access to the state of the devices."""
