@@ -44,7 +44,9 @@ class Settings:
 
     bootstrap: str = _setting("localhost:9092", "Kafka's addresses, host:port, comma-separated")
     security_protocol: str = _setting(
-        "PLAINTEXT", "how to talk to Kafka", allowed=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+        "PLAINTEXT",
+        "how to talk to Kafka",
+        allowed=("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     )
     sasl_mechanism: str = _setting(
         "PLAIN", "how to log in to Kafka", allowed=("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -55,18 +57,30 @@ class Settings:
     ssl_certfile: str = _setting("", "file with our certificate (PEM), where Kafka asks for one")
     ssl_keyfile: str = _setting("", "file with the key of our certificate (PEM)")
     topic_prefix: str = _setting("", "put before the name of every topic, table and group")
-    partitions: int = _setting(8, "partitions of the topics where `readings` doesn't exist yet", _whole)
+    partitions: int = _setting(
+        8, "partitions of the topics where `readings` doesn't exist yet", _whole
+    )
     replication: int = _setting(1, "replicas of the topics that we create", _whole)
     data_dir: str = _setting("", "folder of the RocksDB state; empty: ~/.local/share/smart-iot")
     web_host: str = _setting("127.0.0.1", "address that the web view listens on")
     web_port: int = _setting(8000, "port that the web view listens on; 0 takes a free one", _whole)
     viewers: int = _setting(10_000, "WebSocket viewers at the most", _whole)
-    viewer_queue: int = _setting(1_000, "messages a slow viewer may fall behind before it is dropped", _whole)
+    viewer_queue: int = _setting(
+        1_000, "messages a slow viewer may fall behind before it is dropped", _whole
+    )
     flush_interval: float = _setting(1.0, "seconds between two writes of the state", _seconds)
-    flush_timeout: float = _setting(8.0, "seconds a flush may take before the worker gives up", _seconds)
-    session_timeout: float = _setting(10.0, "seconds without a heartbeat until Kafka gives our partitions away", _seconds)
+    flush_timeout: float = _setting(
+        8.0, "seconds a flush may take before the worker gives up", _seconds
+    )
+    session_timeout: float = _setting(
+        10.0, "seconds without a heartbeat until Kafka gives our partitions away", _seconds
+    )
     naive_timezone: str = _setting("UTC", "time zone of timestamps that name none")
-    log_level: str = _setting("INFO", "least severe log line that is written", allowed=("DEBUG", "INFO", "WARNING", "ERROR"))
+    log_level: str = _setting(
+        "INFO",
+        "least severe log line that is written",
+        allowed=("DEBUG", "INFO", "WARNING", "ERROR"),
+    )
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:

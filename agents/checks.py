@@ -1,0 +1,70 @@
+"""Due times in, check messages out: a timer nominates devices, their partition decides.
+
+For every device the partition keeps in memory when something may next fall due (`plan`). Once a
+second the timer takes those whose time has come and sends each an empty message, on the checks
+topic, to the device's own partition: only the task that reads that partition changes its state.
+A check carries no time; what it settles up to is decided where it is read (`detection`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Iterable
+
+from aiokafka.errors import KafkaError
+
+from pipeline.rules.engine import Engine
+from pipeline.streams import App, end_process
+from tables.devices import Partition, Row
+
+INTERVAL = 1.0  # seconds between two looks
+AT_MOST = 2_000  # checks a partition and look: the rest waits for the next one
+AGAIN = 5.0  # seconds after which an unanswered check is sent again
+
+NEVER = float("inf")
+
+
+def plan(engine: Engine, partition: Partition, row: Row) -> None:
+    """Note when the device may next be due, if that is earlier than what is noted."""
+    due = engine.due(row.device, partition.clock.judged_from)
+    if due < row.wake_at:
+        row.wake_at = due
+        heapq.heappush(partition.plan, (due, row.device.id))
+
+
+def nominate(engine: Engine, partition: Partition, wall: float) -> list[str]:
+    """The devices that may be due now; each is planned again, in case its check is lost."""
+    horizon = partition.clock.horizon(wall, at_end=True)
+    due_now: list[str] = []
+    while partition.plan and partition.plan[0][0] <= horizon and len(due_now) < AT_MOST:
+        planned, device_id = heapq.heappop(partition.plan)
+        row = partition.rows.get(device_id)
+        if row is None or row.wake_at != planned:
+            continue  # gone, or planned earlier since
+        row.wake_at = NEVER
+        if engine.due(row.device, partition.clock.judged_from) <= horizon:
+            due_now.append(device_id)
+            row.wake_at = horizon + AGAIN
+            heapq.heappush(partition.plan, (row.wake_at, device_id))
+        else:
+            plan(engine, partition, row)
+    return due_now
+
+
+async def send_checks(app: App, engine: Engine, partitions: Iterable[Partition]) -> None:
+    """One look at every partition; returns when the broker has the checks."""
+    wall = time.time()
+    sent = [
+        await app.producer.send(
+            app.names.checks, device_id.encode(), None, partition.number, None, None
+        )
+        for partition in list(partitions)
+        if not partition.closed
+        for device_id in nominate(engine, partition, wall)
+    ]
+    try:
+        await asyncio.gather(*sent)
+    except KafkaError as error:
+        end_process(f"checks can't be sent: {error!r}")

@@ -1,0 +1,200 @@
+"""Assignments in; owned partitions, complete and claimed, out; and given back in time.
+
+Taking a partition over: bring its local store up to the end of the changelog, load its rows, look
+whether its sources are still the ones whose offsets it remembers, claim it (a `*partition` row with
+a higher generation than any before), and send again what an earlier owner had decided and may not
+have announced. Only then do the sources run. A partition that comes back to us is reused as it is
+if its changelog ends where we left it.
+
+Giving up: one flush of everything within a deadline below the session timeout. If that fails, what
+is unwritten is dropped: its readings are not acknowledged, so the next owner reads them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from agents.checks import plan
+from agents.writer import Closed, Writer
+from pipeline import metrics
+from pipeline.rules.engine import Engine
+from pipeline.streams import App, consumer, end_process
+from tables.devices import CHECKS, PARTITION_KEY, READINGS, Partition, Table
+
+log = logging.getLogger(__name__)
+
+CLAIMS = 10  # attempts to claim a partition in which somebody else keeps writing
+LOOK_BACK = 5.0  # seconds to wait for the one record that shows whether a topic was recreated
+
+
+class Ownership:
+    """The partitions that are ours; changed by rebalances only."""
+
+    def __init__(self, app: App, table: Table, engine: Engine, writer: Writer) -> None:
+        self.app = app
+        self.engine = engine
+        self.table = table
+        self.writer = writer
+        self.owned: dict[int, Partition] = {}
+        self._kept: dict[int, Partition] = {}
+        self.restored = False
+
+    # -- taking over
+
+    async def restore(self, assigned: frozenset[TP]) -> None:
+        """Own the assigned partitions. A failure ends the process: no half of a state may run."""
+        try:
+            await self._restore(assigned)
+        except Exception:
+            log.exception("the state can't be restored")
+            end_process("the state can't be restored")
+
+    async def _restore(self, assigned: frozenset[TP]) -> None:
+        self.restored = False
+        await self.release()
+        numbers = sorted(tp.partition for tp in assigned if tp.topic == self.app.names.readings)
+        looking = consumer(self.app.settings)
+        await looking.start()
+        try:
+            owned = {}
+            for number in numbers:
+                owned[number] = await self._take(number, looking)
+        finally:
+            await looking.stop()
+        self._kept.clear()
+        self.owned = owned
+        self.restored = True
+        log.info("restored %d devices in partitions %s", self.devices(), numbers)
+
+    async def _take(self, number: int, looking: AIOKafkaConsumer) -> Partition:
+        kept = self._kept.pop(number, None)
+        for _ in range(CLAIMS):
+            partition, end = await self._load(number, kept, looking)
+            kept = None
+            await self._notice_recreated_sources(partition, looking)
+            partition.generation = max(
+                partition.generation + 1, self.app.consumer_generation_id or 0
+            )
+            if await self._claim(partition, end):
+                break
+        else:
+            raise RuntimeError(f"partition {number} is written by somebody else all the time")
+        for device_id, row in partition.rows.items():
+            if row.outbox:
+                await self.writer.announce(partition, device_id, row.outbox)
+                metrics.RESENT.inc(len(row.outbox))
+                row.outbox.clear()
+                partition.dirty[device_id] = row
+        partition.clock.resume()
+        return partition
+
+    async def _load(
+        self, number: int, kept: Partition | None, looking: AIOKafkaConsumer
+    ) -> tuple[Partition, int]:
+        tp = TopicPartition(self.app.names.changelog, number)
+        if kept is not None:
+            end = (await looking.end_offsets([tp]))[tp]
+            if end == kept.changelog_next:
+                return kept.reopened(), end
+        end = await self.table.recover(number, looking)
+        partition = Partition(number)
+        for _ in self.table.load(partition):
+            await asyncio.sleep(0)
+        return partition, end
+
+    async def _claim(self, partition: Partition, end: int) -> bool:
+        """Whether our claim is the very next record; else somebody wrote, and we read again."""
+        row = partition.packed()
+        sent = await self.app.producer.send(
+            self.app.names.changelog, PARTITION_KEY, row, partition.number, None, None
+        )
+        offset: int = (await sent).offset
+        if offset != end:
+            return False
+        self.table.write(partition.number, [(PARTITION_KEY, row)], offset)
+        partition.changelog_next = offset + 1
+        return True
+
+    async def _notice_recreated_sources(
+        self, partition: Partition, looking: AIOKafkaConsumer
+    ) -> None:
+        for source, topic in ((READINGS, self.app.names.readings), (CHECKS, self.app.names.checks)):
+            tp = TopicPartition(topic, partition.number)
+            end = (await looking.end_offsets([tp]))[tp]
+            if source == READINGS:
+                partition.backlog_end = end
+            applied = partition.applied[source]
+            if applied >= end or (
+                source == READINGS and await self._differs(tp, applied, partition, looking)
+            ):
+                log.error(
+                    "%s partition %d was recreated (it ends at %d, offset %d was applied): "
+                    "its old offsets are forgotten",
+                    topic,
+                    partition.number,
+                    end,
+                    applied,
+                )
+                metrics.RECREATED_SOURCES.inc()
+                partition.forget_offsets(source)
+
+    async def _differs(
+        self, tp: TopicPartition, applied: int, partition: Partition, looking: AIOKafkaConsumer
+    ) -> bool:
+        """Whether the record at the applied offset is not the one that we applied."""
+        if applied < (await looking.beginning_offsets([tp]))[tp]:
+            return False  # deleted by age: can't be told
+        looking.assign([tp])
+        looking.seek(tp, applied)
+        try:
+            record = await asyncio.wait_for(looking.getone(tp), LOOK_BACK)
+        except TimeoutError:
+            return False
+        return bool(record.offset == applied and record.timestamp != partition.applied_time)
+
+    def positioned(self, positions: Mapping[TP, int]) -> None:
+        wall = time.time()
+        for partition in self.owned.values():
+            partition.position = positions.get(TP(self.app.names.readings, partition.number), 0)
+            if partition.position >= partition.backlog_end:
+                partition.clock.caught_up(wall)
+            for row in partition.rows.values():
+                plan(self.engine, partition, row)
+
+    # -- giving up
+
+    async def release(self) -> None:
+        """Write everything within the deadline; from then on nothing is ours."""
+        owned, self.owned = self.owned, {}
+        if not owned:
+            return
+        try:
+            async with asyncio.timeout(self.app.settings.flush_timeout):
+                await self.writer.flush_all(owned.values())
+        except (TimeoutError, KafkaError, Closed) as error:
+            log.error(
+                "given away with unwritten state, which the next owner decides anew: %r", error
+            )
+        else:
+            self._kept = dict(owned)
+        for partition in owned.values():
+            partition.closed = True
+
+    # -- questions
+
+    def devices(self) -> int:
+        return sum(len(partition.rows) for partition in self.owned.values())
+
+    def unready(self) -> str | None:
+        """Why this worker isn't ready; None if it is."""
+        if not self.restored:
+            return "tables are being recovered"
+        behind = [p.number for p in self.owned.values() if not p.clock.watching]
+        return f"the backlog of partitions {behind} is being read" if behind else None

@@ -1,0 +1,205 @@
+"""Cuts of changed rows in; durable rows, then announced alerts, then acknowledged readings out.
+
+Remember with what is to be announced, then announce. A flush of a partition takes a cut without an
+`await` (rows encoded, events listed, chunks noted; later changes belong to the next cut) and then
+goes through these steps, each finished before the next begins:
+
+    rows with their outbox -> changelog, acknowledged      (no hole in its offsets: see the fence)
+    the same rows          -> RocksDB, with the changelog offset, in one batch
+    events in order of seq -> `alerts` and `alerts-open`, acknowledged
+    chunks of the cut      -> acknowledged, so that Faust may commit them
+
+A crash after any step repeats later ones under the same ids: rows that have reached the changelog
+come back with their outbox and send it again; those that haven't are decided again from readings.
+The next flush writes the rows once more, with the outbox cleared. One flush of a partition at a
+time; a partition that was given away refuses to go on (`Closed`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from faust.types import EventT
+
+from pipeline import metrics
+from pipeline.streams import App, consumer, end_process
+from tables.devices import (
+    PARTITION_KEY,
+    Outgoing,
+    Partition,
+    Rejection,
+    Row,
+    Table,
+    generation_of,
+    read,
+)
+
+log = logging.getLogger(__name__)
+
+DEADLINE = 60.0  # seconds for one flush; the producer itself gives up on a record after 40
+SENDS_AT_ONCE = 2_000  # records handed to the producer before we wait for their acknowledgement
+
+
+class Closed(Exception):
+    """The partition was given away while its flush was under way."""
+
+
+class Cut(NamedTuple):
+    """What one flush writes: everything up to one moment."""
+
+    rows: list[tuple[bytes, bytes | None]]
+    announced: list[tuple[str, Row, list[Outgoing]]]
+    rejected: list[Rejection]
+    chunks: list[EventT[Any]]
+
+
+class Writer:
+    """Flushes partitions; `wake` asks for one now, because an event waits to be announced."""
+
+    def __init__(self, app: App, table: Table) -> None:
+        self.app = app
+        self.table = table
+        self.wanted = asyncio.Event()
+
+    def wake(self) -> None:
+        self.wanted.set()
+
+    async def step(self, name: str, partition: Partition) -> None:
+        """Between two steps; the failure tests stop the process here."""
+        if partition.closed:
+            raise Closed(f"partition {partition.number} was given away before {name!r}")
+
+    async def flush_all(self, partitions: Iterable[Partition]) -> None:
+        await asyncio.gather(*(self.flush(partition) for partition in partitions))
+
+    async def flush(self, partition: Partition) -> None:
+        """Write one cut. Closed if the partition was given away; KafkaError if sending failed."""
+        async with partition.flushing:
+            if partition.closed:
+                return
+            cut = take_cut(partition)
+            if cut.rows or cut.chunks or cut.rejected:
+                with metrics.FLUSH_SECONDS.time():
+                    async with asyncio.timeout(DEADLINE):
+                        await self._write(partition, cut)
+
+    async def _write(self, partition: Partition, cut: Cut) -> None:
+        await self.step("rows", partition)
+        await self._reject(cut.rejected)
+        if cut.rows:
+            last = await self.append(partition, cut.rows)
+            await self.step("store", partition)
+            self.table.write(partition.number, cut.rows, last)
+        await self.step("announce", partition)
+        for device_id, _row, events in cut.announced:
+            await self.announce(partition, device_id, events)
+        await self.step("acknowledge", partition)
+        for chunk in cut.chunks:
+            chunk.ack()
+        await self.step("finish", partition)
+        settle_outboxes(partition, cut)
+
+    async def append(self, partition: Partition, rows: Sequence[tuple[bytes, bytes | None]]) -> int:
+        """Rows to the changelog, acknowledged, the offsets checked for a hole; the last offset."""
+        topic = self.app.names.changelog
+        last = -1
+        for start in range(0, len(rows), SENDS_AT_ONCE):
+            sent = [
+                await self.app.producer.send(topic, key, value, partition.number, None, None)
+                for key, value in rows[start : start + SENDS_AT_ONCE]
+            ]
+            for done in await asyncio.gather(*sent):
+                if done.offset != partition.changelog_next:
+                    await self._mend(partition, partition.changelog_next, done.offset)
+                last = done.offset
+                partition.changelog_next = last + 1
+        return last
+
+    async def _mend(self, partition: Partition, start: int, end: int) -> None:
+        """Somebody else wrote to our changelog: the newer owner, or one that didn't know it's over.
+
+        A newer owner has claimed the partition before all else, so its claim is in the hole, and
+        this process ends without announcing. What an older one wrote is written over.
+        """
+        metrics.CHANGELOG_HOLES.inc()
+        log.error("partition %d: another writer at %d to %d", partition.number, start, end)
+        tp = TopicPartition(self.app.names.changelog, partition.number)
+        looking = consumer(self.app.settings)
+        await looking.start()
+        try:
+            async for records in read(looking, tp, start, end):
+                for record in records:
+                    if record.offset < end:
+                        self._overwrite(partition, record.key, record.value)
+        finally:
+            await looking.stop()
+
+    def _overwrite(self, partition: Partition, key: bytes, value: bytes | None) -> None:
+        if key == PARTITION_KEY:
+            if value is not None and generation_of(value) >= partition.generation:
+                end_process(f"partition {partition.number} belongs to another worker now")
+        elif (row := partition.rows.get(key.decode())) is not None:
+            partition.dirty[key.decode()] = row
+
+    async def announce(
+        self, partition: Partition, device_id: str, events: Sequence[Outgoing]
+    ) -> None:
+        """A device's events to both alert topics, in order, acknowledged."""
+        names, producer = self.app.names, self.app.producer
+        sent = []
+        for event in events:
+            key = device_id.encode()
+            sent.append(
+                await producer.send(names.alerts, key, event.value, partition.number, None, None)
+            )
+            headers = [("alert_id", event.alert_id.encode()), ("seq", b"%d" % event.seq)]
+            sent.append(
+                await producer.send(
+                    names.alerts_open,
+                    f"{device_id}|{event.rule}".encode(),
+                    event.value if event.open else None,
+                    partition.number,
+                    None,
+                    [*headers, ("generation", b"%d" % partition.generation)],
+                )
+            )
+        await asyncio.gather(*sent)
+
+    async def _reject(self, rejected: Sequence[Rejection]) -> None:
+        sent = [
+            await self.app.producer.send(self.app.names.rejected, key, value, None, None, headers)
+            for key, value, headers in rejected
+        ]
+        await asyncio.gather(*sent)
+
+
+def take_cut(partition: Partition) -> Cut:
+    """Everything up to now, without an await; what changes from here on is the next cut's."""
+    generation = partition.generation
+    rows: list[tuple[bytes, bytes | None]] = [
+        (key.encode(), row.packed(generation)) for key, row in sorted(partition.dirty.items())
+    ]
+    rows += [(key.encode(), None) for key in partition.tombstones if key not in partition.rows]
+    if rows or partition.pending:
+        rows.append((PARTITION_KEY, partition.packed()))
+    announced = [(key, row, list(row.outbox)) for key, row in partition.dirty.items() if row.outbox]
+    cut = Cut(rows, announced, partition.rejected, partition.pending)
+    partition.dirty, partition.tombstones = {}, set()
+    partition.rejected, partition.pending = [], []
+    return cut
+
+
+def settle_outboxes(partition: Partition, cut: Cut) -> None:
+    """The broker has the cut's events: clear them, and write those rows again, some time."""
+    for key, row, events in cut.announced:
+        del row.outbox[: len(events)]
+        if row.device.retired and not row.outbox:
+            partition.rows.pop(key, None)
+            partition.dirty.pop(key, None)
+            partition.tombstones.add(key)
+        else:
+            partition.dirty[key] = row

@@ -1,0 +1,46 @@
+"""What `faust -A pipeline.app worker` runs: agents, table and web view, put together."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from mode import Service
+
+from agents.detection import detection
+from pipeline.streams import app
+from pipeline.watchdog import Watchdog
+from pipeline.web.views import WebView
+
+__all__ = ["app"]
+
+log = logging.getLogger(__name__)
+
+
+class Web(Service):
+    """The web view's life inside the worker: from the first second to the last."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.view = WebView(app.settings, detection.ownership.unready)
+
+    async def on_start(self) -> None:
+        await self.view.start()
+
+    async def on_stop(self) -> None:
+        await self.view.stop()
+
+
+app.on_release = detection.ownership.release
+app.on_restore = detection.ownership.restore
+app.on_positioned = detection.ownership.positioned
+app.web_service = Web()
+
+
+async def watch() -> None:
+    detection.beat = watchdog.beat
+    watchdog.start()
+
+
+watchdog = Watchdog(app)
+app.task(watch)

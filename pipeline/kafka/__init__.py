@@ -1,0 +1,7 @@
+"""A data folder in, a running Apache Kafka out: the broker that `smart-iot up` brings along."""
+
+from pipeline.kafka.broker import Kafka, running
+from pipeline.kafka.jars import Unusable
+from pipeline.kafka.lock import FolderInUse, locked
+
+__all__ = ["FolderInUse", "Kafka", "Unusable", "locked", "running"]

@@ -1,0 +1,129 @@
+"""What happened in this process in; one registry of Prometheus metrics out, for `/metrics`.
+
+Base units, bounded labels, never a device's id. One section a concern.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)
+
+LATENCY_BUCKETS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+)  # fmt: skip
+EVENTS = frozenset({"fired", "updated", "resolved", "acked", "reminder"})
+CLOSE_CODES = frozenset({1000, 1001, 1006, 1009, 1012, 1013})
+
+
+def label(value: object, known: frozenset[str] | frozenset[int]) -> str:
+    """A value that came over the wire as a label: `other` unless it is one that we know."""
+    return str(value) if value in known else "other"
+
+
+# --- the web view: viewers ------------------------------------------------------------------
+
+VIEWERS = Gauge("smart_iot_web_viewers", "WebSocket viewers connected now", registry=REGISTRY)
+VIEWERS_CLOSED = Counter(
+    "smart_iot_web_viewers_closed",
+    "WebSocket viewers that left or were closed, by close code",
+    ["code"],
+    registry=REGISTRY,
+)
+QUEUE_OVERFLOWS = Counter(
+    "smart_iot_web_queue_overflows",
+    "viewers closed with 1013 because they fell behind by more than their queue",
+    registry=REGISTRY,
+)
+
+# --- the web view: the feed of alert events -------------------------------------------------
+
+EVENTS_RELAYED = Counter(
+    "smart_iot_web_events_relayed",
+    "alert events handed to the viewers, by kind",
+    ["event"],
+    registry=REGISTRY,
+)
+EVENTS_REPEATED = Counter(
+    "smart_iot_web_events_repeated",
+    "alert events that were on the topic again and went to no viewer",
+    registry=REGISTRY,
+)
+EVENTS_UNREADABLE = Counter(
+    "smart_iot_web_events_unreadable",
+    "records of the alert topics that are no alert event",
+    registry=REGISTRY,
+)
+OPEN_ALERTS = Gauge("smart_iot_web_open_alerts", "alerts open now", registry=REGISTRY)
+FEED_RESTARTS = Counter(
+    "smart_iot_web_feed_restarts", "times the feed had to start again", registry=REGISTRY
+)
+RELAY_SECONDS = Histogram(
+    "smart_iot_web_relay_seconds",
+    "from an alert event's Kafka timestamp until every viewer's queue has it",
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+
+# --- the worker: readings in ----------------------------------------------------------------
+
+READINGS = Counter(
+    "smart_iot_readings",
+    "Readings taken from Kafka, by what became of them: judged, late, backfill, repeat, rejected, "
+    "replayed (already applied before a restart)",
+    ["result"],
+    registry=REGISTRY,
+)
+REJECTED = Counter(
+    "smart_iot_readings_rejected",
+    "Readings sent to the rejected topic, by reason",
+    ["reason"],
+    registry=REGISTRY,
+)
+VALUES_REFUSED = Counter(
+    "smart_iot_values_refused",
+    "Single values that a rule names and that are no numbers; the rest of the reading was used",
+    ["reason"],
+    registry=REGISTRY,
+)
+
+# --- the worker: alerts out -----------------------------------------------------------------
+
+EVENTS_DECIDED = Counter(
+    "smart_iot_alert_events",
+    "Alert events decided, by rule and kind",
+    ["rule", "event"],
+    registry=REGISTRY,
+)
+RESENT = Counter(
+    "smart_iot_alert_events_resent",
+    "Alert events sent again when a partition was taken over",
+    registry=REGISTRY,
+)
+DECISION_SECONDS = Histogram(
+    "smart_iot_decision_seconds",
+    "From a reading's Kafka timestamp to the decision of the event that it caused",
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+
+# --- the worker: state ----------------------------------------------------------------------
+
+FLUSH_SECONDS = Histogram(
+    "smart_iot_flush_seconds",
+    "One flush of a partition: changelog, store, alerts, acknowledgement",
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+CHANGELOG_HOLES = Counter(
+    "smart_iot_changelog_holes",
+    "Times that somebody else was found to have written to our changelog",
+    registry=REGISTRY,
+)
+RECREATED_SOURCES = Counter(
+    "smart_iot_recreated_sources",
+    "Source partitions found to be other ones than those whose offsets were remembered",
+    registry=REGISTRY,
+)

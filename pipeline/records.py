@@ -1,0 +1,351 @@
+"""Bytes of a reading in, a Reading or Rejected(reason) out; an alert event in, its JSON bytes out.
+
+Nothing that comes from the wire is believed: whatever the bytes, `decode` returns a reading that
+the core can take as it is, or raises `Rejected` and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.rules.engine import MAX_METRICS, Reading
+from pipeline.rules.lifecycle import Event
+
+MAX_BYTES: Final = 1_000_000
+MAX_DEPTH: Final = 32
+SCHEMA: Final = 1
+UNITS: Final = {
+    "temperature": "°C",
+    "humidity": "%",
+    "battery": "%",
+    "battery_voltage": "V",
+    "co2": "ppm",
+}
+
+_DEVICE_ID: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
+_NO_DEVICE_ID_FROM: Final = 10**128
+_LONGEST_NAME: Final = 64
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Final = -62_135_596_800.0  # the years 1 to 9999: what ISO 8601 and datetime can say
+_LAST: Final = 253_402_300_799.999
+_MILLISECONDS_FROM: Final = 1e11  # as seconds the year 5138, as milliseconds 1973
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_BRACKETS: Final = bytes.maketrans(b"[]{}", b"()()")
+_NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_GREATEST: Final = sys.float_info.max
+_LONGEST_INT: Final = 400  # digits; from 310 on no float can hold it, beyond 4,300 int() refuses
+
+
+class Rejected(Exception):
+    """The record as a whole is no reading; `reason` is for machines, `detail` for people."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+# -- a reading
+
+
+def decode(
+    raw: bytes | None, record_time: float, *, named: frozenset[str], naive_timezone: tzinfo
+) -> tuple[Reading, list[str]]:
+    """A reading, and why single values of the metrics that the rules name were left out of it."""
+    fields = _fields(raw)
+    device_id = _device_id(fields.pop("device_id", None))
+    time = _time(fields.pop("timestamp", None), naive_timezone)
+    sequence = _sequence(fields.pop("sequence", None))
+    values, refused = _metrics(fields, named)
+    return Reading(device_id, time, record_time, values, sequence), refused
+
+
+def _fields(raw: bytes | None) -> dict[str, Any]:
+    if not raw:
+        raise Rejected("not_json", "empty")
+    if len(raw) > MAX_BYTES:
+        raise Rejected("too_large", f"{len(raw)} bytes")
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _is_too_deep(raw):
+        raise Rejected("too_deep", f"more than {MAX_DEPTH} levels")
+    fields = _quick(raw)
+    if fields is None:
+        fields = _careful(raw)
+    if not isinstance(fields, dict):
+        raise Rejected("not_an_object", type(fields).__name__)
+    return fields
+
+
+def _quick(raw: bytes) -> Any:
+    """What a plain flat object holds, at a sixth of the cost; None for whatever wants a look.
+
+    msgspec keeps the last of duplicate keys. A duplicate leaves more strings in the text than keys
+    and values in the object, and so does whatever else is nested or escaped.
+    """
+    try:
+        fields = _decode_quick(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if type(fields) is not dict or b"\\" in raw:
+        return None
+    strings = len(fields)
+    for value in fields.values():
+        if type(value) is str:
+            strings += 1
+    return fields if raw.count(b'"') == 2 * strings else None
+
+
+def _careful(raw: bytes) -> Any:
+    try:
+        return _parse(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise Rejected("not_utf8", f"byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise Rejected("not_json", f"{error.msg} at {error.pos}") from None
+
+
+def _is_too_deep(raw: bytes) -> bool:
+    """Without recursion: of the brackets alone, the innermost pairs are removed in turn."""
+    brackets = _STRING.sub(b"", raw).translate(_BRACKETS, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"()", b"")
+    return b"()" in brackets or brackets.count(b"(") > MAX_DEPTH
+
+
+def _parse(text: str) -> Any:
+    try:
+        return _decode_json(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # a whole number too long for int()
+        return _decode_long_ints(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Rejected("duplicate_key")
+    return fields
+
+
+def _int(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_INT else math.inf
+
+
+_decode_quick = msgspec.json.Decoder().decode
+_decode_json = json.JSONDecoder(object_pairs_hook=_unique).decode
+_decode_long_ints = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_int).decode
+
+
+def _device_id(given: Any) -> str:
+    if given is None:
+        raise Rejected("no_device_id")
+    if type(given) is int and abs(given) < _NO_DEVICE_ID_FROM:
+        given = str(given)
+    if type(given) is not str or given in (".", "..") or not _DEVICE_ID.fullmatch(given):
+        raise Rejected("bad_device_id", ascii(given)[:200] if type(given) is str else "")
+    return given
+
+
+def _time(claim: Any, naive_timezone: tzinfo) -> float | None:
+    try:
+        return None if claim is None else parse_time(claim, naive_timezone)
+    except ValueError as error:
+        raise Rejected("bad_timestamp", str(error)) from None
+
+
+def _sequence(given: Any) -> int | None:
+    return given if type(given) is int and -(1 << 63) <= given < 1 << 63 else None
+
+
+def _metrics(fields: dict[str, Any], named: frozenset[str]) -> tuple[dict[str, float], list[str]]:
+    values: dict[str, float] = {}
+    refused: list[str] = []
+    for name, value in fields.items():
+        kind = type(value)
+        # Python compares a whole number of any length with a float, and NaN is never in between.
+        if (kind is float or kind is int) and -_GREATEST <= value <= _GREATEST:
+            if name in named or _is_name(name):
+                values[name] = float(value)
+        elif name in named:
+            refused.append(_fault(value))
+    if not values:
+        raise Rejected("no_metric", ", ".join(refused[:MAX_METRICS]))
+    if len(values) > MAX_METRICS:
+        raise Rejected("too_many_metrics", str(len(values)))
+    return values, refused
+
+
+def _is_name(name: str) -> bool:
+    r"""Whether a metric can have this name: [A-Za-z_]\w{0,63}, ASCII alone."""
+    return len(name) <= _LONGEST_NAME and name.isascii() and name.isidentifier()
+
+
+def _fault(value: Any) -> str:
+    """Why it can't be the value of a metric that the rules name."""
+    kind = type(value)
+    if value is None:
+        return "null"
+    if kind is bool:
+        return "boolean"
+    if kind is str:
+        return "string"
+    if kind is float or kind is int:
+        return "nan" if value != value else "infinite"
+    return "other"
+
+
+# -- times
+
+
+def parse_time(claim: Any, naive_timezone: tzinfo = UTC) -> float:
+    """Seconds since the epoch of ISO 8601 text, of seconds or of milliseconds; else ValueError."""
+    if type(claim) is str:
+        at = _parse_iso(claim, naive_timezone)
+    elif type(claim) in (int, float):
+        at = _parse_epoch(claim)
+    else:
+        raise ValueError("neither text nor a number")
+    if not _FIRST <= at <= _LAST:
+        raise ValueError("not within the years 1 to 9999")
+    return at
+
+
+def _parse_iso(text: str, naive_timezone: tzinfo) -> float:
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=naive_timezone)
+        return moment.timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text[:64]!a} is not ISO 8601") from None
+
+
+def _parse_epoch(number: float) -> float:
+    try:
+        at = float(number)
+    except OverflowError:
+        return math.inf
+    return at / 1000 if abs(at) >= _MILLISECONDS_FROM else at
+
+
+def iso(at: float) -> str:
+    """UTC with milliseconds and Z. A time that has no such form becomes the nearest that has."""
+    moment = _EPOCH + timedelta(milliseconds=round(min(max(at, _FIRST), _LAST) * 1000))
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+# -- an alert event
+
+_TITLES: Final = {
+    ("temperature", "High"): "🔥 High Temperature Alert!",
+    ("temperature", "Low"): "❄️ Low Temperature Alert!",
+    ("humidity", "High"): "💧 High Humidity Alert!",
+    ("humidity", "Low"): "🌵 Low Humidity Alert!",
+    ("battery", "High"): "🔋 High Battery Alert!",
+    ("battery", "Low"): "🔋 Low Battery Alert!",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+def event_json(event: Event) -> bytes:
+    """The event as it stands on the topic and in a viewer's browser, its fields in this order."""
+    resolved = event.status == "resolved"
+    return _encode(
+        {
+            "type": "resolved" if resolved else event.severity,
+            "title": _resolved_title(event) if resolved else _title(event),
+            "message": f"Device {event.device_id}: {_message(event)}",
+            "device_id": event.device_id,
+            "value": event.value,
+            "metric": event.metric,
+            "timestamp": iso(event.timestamp),
+            "schema": SCHEMA,
+            "event": event.event,
+            "alert_id": event.alert_id,
+            "seq": event.seq,
+            "rule": event.rule,
+            "severity": event.severity,
+            "previous_severity": event.previous_severity,
+            "threshold": event.threshold,
+            "clear": event.clear,
+            "unit": _unit(event),
+            "status": event.status,
+            "reason": event.reason,
+            "count": event.count,
+            "started_at": iso(event.started_at),
+            "resolved_at": None if event.resolved_at is None else iso(event.resolved_at),
+            "acked": event.acked,
+            "acked_by": event.acked_by,
+            "note": event.note,
+            "detected_at": iso(event.detected_at),
+            "stale": event.stale,
+            "suppressed_by": event.suppressed_by,
+        }
+    )
+
+
+def _unit(event: Event) -> str | None:
+    return event.unit if event.metric is None else event.unit or UNITS.get(event.metric)
+
+
+def _title(event: Event) -> str:
+    if event.metric is None:
+        return "📴 Device Offline!"
+    if event.reason == "sensor_fault":
+        return "⚙️ Sensor Fault!"
+    side = "High" if _is_high(event) else "Low"
+    return _TITLES.get((event.metric, side), f"⚠️ {side} {_label(event.metric).title()} Alert!")
+
+
+def _resolved_title(event: Event) -> str:
+    if event.reason == "device_retired":
+        return "✅ Device Retired"
+    if event.metric is None:
+        return "✅ Device Back Online"
+    return f"✅ {_label(event.metric).title()} Back to Normal"
+
+
+def _message(event: Event) -> str:
+    if event.reason == "device_retired":
+        return "Retired after a long silence"
+    if event.metric is None:
+        return _presence(event)
+    known = f"{_label(event.metric)} is {_number(event, event.value)}"
+    if event.reason == "sensor_fault":
+        return f"{known}, which its sensor can't measure (bound: {_number(event, event.threshold)})"
+    if event.status == "resolved":
+        return f"{known}, back to normal"
+    said = f"{known} (threshold: {_number(event, event.threshold)})"
+    if event.previous_severity is not None:
+        return f"{said}, {event.severity} after {event.previous_severity}"
+    return said
+
+
+def _presence(event: Event) -> str:
+    if event.status == "resolved":
+        return f"Back online at {iso(event.timestamp)}"
+    return f"Offline, a reading was due by {iso(event.timestamp)}"
+
+
+def _is_high(event: Event) -> bool:
+    """The clear line lies on the good side of the line; where they are one, the value tells."""
+    threshold, clear, value = event.threshold, event.clear, event.value
+    if threshold is None or clear is None:
+        return True
+    return clear < threshold or (clear == threshold and value is not None and value >= threshold)
+
+
+def _label(metric: str) -> str:
+    return "CO2" if metric == "co2" else metric.strip("_").replace("_", " ").capitalize()
+
+
+def _number(event: Event, value: float | None) -> str:
+    unit = _unit(event) or ""
+    return f"{value} {unit}" if unit.isalpha() else f"{value}{unit}"

@@ -1,0 +1,106 @@
+"""Record times and wall clock readings in, the time of a partition out.
+
+A record time is a producer's claim, so the clock is a robust maximum and never one record's word.
+Far behind the wall clock the partition is a replay: its time is the records' own. Once it has come
+close it is live, and the silence of its devices is judged by the wall clock.
+
+No clock is read here. The object is mutated in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+JUMP: Final = 3600.0  # seconds ahead of the clock that one record alone can't prove
+WITNESSES: Final = 3  # records that prove it together, and records of a provisional clock
+OUTAGE: Final = 60.0  # seconds without any record that are the pipeline's outage, not the devices'
+UNKNOWN: Final = float("-inf")
+VERSION: Final = 1
+
+
+class PartitionClock:
+    """`live` and `judged_from` survive a restart with the clock; `watching` starts anew."""
+
+    __slots__ = (
+        "_ahead", "_live_within", "_records", "clock", "judged_from", "live", "watching",
+    )  # fmt: skip
+
+    def __init__(self, live_within: float = 60.0) -> None:
+        self.clock = UNKNOWN
+        self.live = False
+        self.judged_from = UNKNOWN
+        self.watching = False
+        self._live_within = live_within
+        self._records = 0
+        self._ahead: list[float] = []
+
+    def see(self, record_time: float, wall: float) -> float:
+        """The `at` of a record: the partition's clock once the record has been counted in."""
+        before = self.clock
+        if self._records < WITNESSES:
+            self._provisional(record_time)
+        if record_time - self.clock > JUMP:
+            self._jump(record_time)
+        else:
+            if self._ahead:
+                self._ahead.clear()
+            if record_time > self.clock:
+                self.clock = record_time
+        if not self.live:
+            self._come_alive(wall)
+        elif not self.watching and self.clock - before > OUTAGE:
+            self.judged_from = self.clock
+        return self.clock
+
+    def resume(self) -> None:
+        """The partition has just become ours: what follows is a backlog."""
+        self.watching = False
+
+    def caught_up(self, wall: float) -> None:
+        """The backlog is read: from now on silence is the devices' own."""
+        self.watching = True
+        if self.live:
+            self.judged_from = wall
+
+    def horizon(self, wall: float, at_end: bool) -> float:
+        """Up to when a check may settle; -inf before the first record."""
+        return wall if self.live and self.watching and at_end else self.clock
+
+    def pack(self) -> list[Any]:
+        return [
+            VERSION, self.clock, self.live, self.judged_from, self._records, list(self._ahead),
+        ]  # fmt: skip
+
+    @staticmethod
+    def unpack(row: list[Any], live_within: float = 60.0) -> PartitionClock:
+        if row[0] != VERSION:
+            raise ValueError(f"a partition clock of version {row[0]}: we read {VERSION}")
+        clock = PartitionClock(live_within)
+        clock.clock = row[1]
+        clock.live = row[2]
+        clock.judged_from = row[3]
+        clock._records = row[4]
+        clock._ahead = list(row[5])
+        return clock
+
+    def _provisional(self, record_time: float) -> None:
+        """Nothing vouches for the very first record: one far behind it takes its place."""
+        self._records += 1
+        if self.clock == UNKNOWN:
+            self.clock = record_time
+        elif self.clock - record_time > JUMP:
+            self.clock = record_time
+            # What a wrong clock made live isn't.
+            self.live = False
+            self.judged_from = UNKNOWN
+
+    def _jump(self, record_time: float) -> None:
+        self._ahead.append(record_time)
+        if len(self._ahead) == WITNESSES:
+            self.clock = min(self._ahead)
+            self._ahead.clear()
+
+    def _come_alive(self, wall: float) -> None:
+        if wall - self.clock <= self._live_within:
+            self.live = True
+            self.judged_from = wall

@@ -1,0 +1,190 @@
+"""Records of `alerts` and `alerts-open` in, the alerts that are open now out. No I/O, no clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import Any
+
+import msgspec
+
+LONGEST_GLOB = 256
+SEVERITIES = frozenset({"info", "warning", "danger"})
+
+
+class Unreadable(ValueError):
+    """A record that is no alert event; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One event of an alert: what the relay must know of it, and its JSON text."""
+
+    alert_id: str
+    seq: int
+    device_id: str
+    rule: str
+    event: str
+    resolved: bool
+    suppressed: bool
+    severities: frozenset[str]
+    started_at: str
+    text: bytes
+
+    @classmethod
+    def of(cls, raw: bytes) -> Alert:
+        """The event of a record's value; Unreadable where it is none."""
+        try:
+            fields = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError, ValueError) as error:
+            raise Unreadable(str(error)) from None
+        if not isinstance(fields, dict):
+            raise Unreadable("not an object")
+        seq = fields.get("seq")
+        if not isinstance(seq, int) or isinstance(seq, bool) or seq < 1:
+            raise Unreadable("no seq")
+        for ours in ("cursor", "backlog"):  # what we add must be there once
+            fields.pop(ours, None)
+        return cls(
+            alert_id=_text(fields, "alert_id"),
+            seq=seq,
+            device_id=_text(fields, "device_id"),
+            rule=str(fields.get("rule")),
+            event=str(fields.get("event")),
+            resolved="resolved" in (fields.get("status"), fields.get("event")),
+            suppressed=fields.get("suppressed_by") is not None,
+            severities=_severities(fields),
+            started_at=str(fields.get("started_at")),
+            text=msgspec.json.encode(fields),
+        )
+
+    @property
+    def key(self) -> bytes:
+        """The key of its record in `alerts-open`."""
+        return f"{self.device_id}|{self.rule}".encode()
+
+    def live(self, cursor: str) -> bytes:
+        return _added(self.text, b'"cursor":"' + cursor.encode() + b'"')
+
+    def backlog(self) -> bytes:
+        return _added(self.text, b'"backlog":true')
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise Unreadable(f"no {name}")
+    return value
+
+
+def _severities(fields: dict[str, Any]) -> frozenset[str]:
+    """The severity now and the one before: who watches `danger` also learns that it is over."""
+    both = (fields.get("severity"), fields.get("previous_severity"))
+    return frozenset(severity for severity in both if isinstance(severity, str))
+
+
+def _added(text: bytes, member: bytes) -> bytes:
+    return text[:-1] + b"," + member + b"}"
+
+
+class Highest:
+    """The highest `seq` of each alert: the last `limit` alerts that were heard of, no more."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._seqs: dict[str, int] = {}
+
+    def get(self, alert_id: str) -> int:
+        return self._seqs.get(alert_id, 0)
+
+    def note(self, alert_id: str, seq: int) -> bool:
+        """Remember it; False where this or a later one was known already."""
+        known = self._seqs.pop(alert_id, 0)
+        self._seqs[alert_id] = max(known, seq)
+        if len(self._seqs) > self._limit:
+            del self._seqs[next(iter(self._seqs))]
+        return seq > known
+
+    def clear(self) -> None:
+        self._seqs.clear()
+
+
+class OpenAlerts:
+    """The last event of every open alert, whichever of the two topics told it first.
+
+    As large as `alerts-open` is, which holds one record for each open alert. An event counts if it
+    is newer than what is known of its alert, so a record of `alerts-open` that lags behind never
+    opens again what `alerts` has resolved.
+    """
+
+    def __init__(self, remembered: int) -> None:
+        self._open: dict[str, Alert] = {}
+        self._closed = Highest(remembered)
+        self._listed: tuple[Alert, ...] | None = ()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def apply(self, alert: Alert) -> None:
+        if alert.seq <= self._seq(alert.alert_id):
+            return
+        if alert.resolved:
+            self._close(alert.alert_id, alert.seq)
+        else:
+            self._open[alert.alert_id] = alert
+            self._listed = None
+
+    def close(self, alert_id: str, seq: int) -> None:
+        """A tombstone that names its alert: resolved by event number `seq`."""
+        if seq >= self._seq(alert_id):
+            self._close(alert_id, seq)
+
+    def close_key(self, key: bytes) -> None:
+        """A tombstone that names no alert (not of our making): whatever is open under the key."""
+        for alert in [alert for alert in self._open.values() if alert.key == key]:
+            self._close(alert.alert_id, alert.seq)
+
+    def listed(self) -> tuple[Alert, ...]:
+        """Oldest first. Made once for all who ask until something changes."""
+        if self._listed is None:
+            by_age = sorted(self._open.values(), key=lambda a: (a.started_at, a.alert_id))
+            self._listed = tuple(by_age)
+        return self._listed
+
+    def _seq(self, alert_id: str) -> int:
+        alert = self._open.get(alert_id)
+        return alert.seq if alert else self._closed.get(alert_id)
+
+    def _close(self, alert_id: str, seq: int) -> None:
+        self._closed.note(alert_id, seq)
+        if self._open.pop(alert_id, None):
+            self._listed = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which alerts a viewer asked for: `?device=glob&severity=a,b&suppressed=1`."""
+
+    device: re.Pattern[str] | None = None
+    severities: frozenset[str] = frozenset()
+    suppressed: bool = False
+
+    @classmethod
+    def of(cls, device: str, severities: Iterable[str], suppressed: str) -> Wanted:
+        """ValueError, in words, where it can't be meant."""
+        if len(device) > LONGEST_GLOB:
+            raise ValueError(f"device is longer than {LONGEST_GLOB} characters")
+        wanted = frozenset(severities)
+        if unknown := sorted(wanted - SEVERITIES):
+            raise ValueError(f"severity {unknown[0]!r} is none of info, warning, danger")
+        pattern = re.compile(translate(device)) if device else None
+        return cls(pattern, wanted, suppressed == "1")
+
+    def has(self, alert: Alert) -> bool:
+        return (
+            (self.suppressed or not alert.suppressed)
+            and (self.device is None or self.device.match(alert.device_id) is not None)
+            and (not self.severities or not self.severities.isdisjoint(alert.severities))
+        )

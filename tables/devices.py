@@ -1,0 +1,303 @@
+"""Partitions in, the rows of their devices out; rows go to the changelog and to RocksDB as bytes.
+
+One plain keyed Faust table, one packed row a device, all rows of our partitions in memory. A row is
+written to the changelog first; RocksDB follows it, rows and changelog offset in one batch, so the
+local store is never ahead. The reserved row `*partition` carries what belongs to the partition: its
+clock and the offsets that are applied. It is written last in each cut, so whatever it says is
+applied is in the rows before it.
+
+The fence. A row carries its owner's generation, which only rises: an owner starts by writing its
+`*partition` row with a higher one than any it has read. Reading a changelog keeps, of two rows, the
+one with the higher (generation, applied offsets), the later on a tie. And since one owner's offsets
+in the changelog follow each other, a hole in them shows that somebody else has written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+import faust
+import msgspec
+import rocksdict
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from faust.stores import rocksdb
+from faust.types import TP, EventT
+from yarl import URL
+
+from pipeline.rules.clock import PartitionClock
+from pipeline.rules.engine import Device
+from pipeline.streams import App, app
+
+log = logging.getLogger(__name__)
+
+PARTITION_KEY: Final = b"*partition"  # no device id starts with a star
+VERSION: Final = 1
+READINGS, CHECKS = 0, 1  # places in `applied`: one offset per consumed topic
+NOTHING: Final = (-1, -1)
+LOAD_SLICE = 2_000  # rows between two breaths of the event loop
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class Row:
+    """A device, what is applied to it, and the events it has decided that nobody has yet."""
+
+    __slots__ = ("applied", "device", "outbox", "wake_at")
+
+    def __init__(self, device: Device, applied: list[int], outbox: list[Outgoing]) -> None:
+        self.device = device
+        self.applied = applied
+        self.outbox = outbox
+        self.wake_at = float("inf")  # the earliest time for which a check is planned
+
+    def packed(self, generation: int) -> bytes:
+        outbox = [event.packed() for event in self.outbox]
+        return _encode([VERSION, generation, self.applied, self.device.pack(), outbox])
+
+    @classmethod
+    def unpacked(cls, key: str, content: list[Any]) -> Row:
+        _version, _generation, applied, device, outbox = content
+        return cls(Device.unpack(key, device), applied, [Outgoing(*event) for event in outbox])
+
+
+class Outgoing:
+    """A decided event on its way: its bytes for `alerts`, and what `alerts-open` needs to know."""
+
+    __slots__ = ("alert_id", "open", "rule", "seq", "value")
+
+    def __init__(self, rule: str, alert_id: str, seq: int, is_open: bool, value: bytes) -> None:
+        self.rule = rule
+        self.alert_id = alert_id
+        self.seq = seq
+        self.open = is_open
+        self.value = value
+
+    def packed(self) -> list[Any]:
+        return [self.rule, self.alert_id, self.seq, self.open, self.value]
+
+
+class Rejection(NamedTuple):
+    """A record for `readings-rejected`."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Partition:
+    """One partition while it is ours; `closed` once it is not, and then nothing is written."""
+
+    __slots__ = (
+        "applied",
+        "applied_time",
+        "backlog_end",
+        "changelog_next",
+        "clock",
+        "closed",
+        "dirty",
+        "flushing",
+        "generation",
+        "number",
+        "pending",
+        "plan",
+        "position",
+        "rejected",
+        "rows",
+        "tombstones",
+    )
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.generation = 0
+        self.rows: dict[str, Row] = {}
+        self.clock = PartitionClock()
+        self.applied = list(NOTHING)
+        self.applied_time = -1  # timestamp (ms) of the applied reading: tells a recreated topic
+        self.changelog_next = 0
+        self.position = 0  # the next offset of the readings
+        self.backlog_end = 0  # the source's end when we took over; reached: the backlog is read
+        self.dirty: dict[str, Row] = {}
+        self.tombstones: set[str] = set()
+        self.rejected: list[Rejection] = []
+        self.pending: list[EventT[Any]] = []  # what the next cut covers, and its acks
+        self.plan: list[tuple[float, str]] = []  # heap of (due, device): when to send a check
+        self.flushing = asyncio.Lock()
+        self.closed = False
+
+    def row(self, device_id: str) -> Row:
+        row = self.rows.get(device_id)
+        if row is None:
+            row = self.rows[device_id] = Row(Device(device_id), list(NOTHING), [])
+        return row
+
+    def reopened(self) -> Partition:
+        """The same state under a new life: what still holds the old one can change nothing."""
+        fresh = Partition(self.number)
+        for name in ("generation", "rows", "clock", "applied", "applied_time", "changelog_next"):
+            setattr(fresh, name, getattr(self, name))
+        fresh.dirty, fresh.tombstones = self.dirty, self.tombstones
+        return fresh
+
+    def packed(self) -> bytes:
+        return _encode(
+            [VERSION, self.generation, self.applied, self.clock.pack(), self.applied_time]
+        )
+
+    def read(self, content: list[Any]) -> None:
+        _version, self.generation, self.applied, clock, self.applied_time = content
+        self.clock = PartitionClock.unpack(clock)
+
+    def forget_offsets(self, source: int) -> None:
+        """That source was recreated: its offsets start anew, and so must every row's."""
+        self.applied[source] = -1
+        for key, row in self.rows.items():
+            row.applied[source] = -1
+            self.dirty[key] = row
+
+
+class Store(rocksdb.Store):
+    """Faust's RocksDB store, in the folder that this worker has claimed for this cluster."""
+
+    @property
+    def path(self) -> Path:
+        return cast(App, self.app).folder
+
+
+class Table(faust.Table[bytes, bytes]):
+    """The device table: recovers by itself, in batches, and is written by cuts only."""
+
+    def _new_store_by_url(self, url: str | URL) -> Store:
+        return Store(
+            url,
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+            options=self.options,
+        )
+
+    @property
+    def store(self) -> Store:
+        return cast(Store, self.data)
+
+    def partition_db(self, partition: int) -> rocksdict.Rdict:
+        return cast(rocksdict.Rdict, self.store._db_for_partition(partition))
+
+    def stored_offset(self, partition: int) -> int | None:
+        """Changelog offset up to which the local store is complete."""
+        return self.store.persisted_offset(TP(self.changelog_topic_name, partition))
+
+    def write(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], upto: int) -> None:
+        """Rows (None deletes) and the changelog offset they reach to, in one atomic batch."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in rows:
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(self.store.offset_key, str(upto).encode())
+        self.partition_db(partition).write(batch)
+
+    def delete_store(self, partition: int) -> None:
+        """Forget a local store that doesn't belong to today's changelog."""
+        self.store._dbs.pop(partition, None)
+        shutil.rmtree(self.store.partition_path(partition), ignore_errors=True)
+
+    async def recover(self, partition: int, consumer: AIOKafkaConsumer) -> int:
+        """Bring the local store up to the end of the changelog; the offset after that end."""
+        tp = TopicPartition(self.changelog_topic_name, partition)
+        begin = (await consumer.beginning_offsets([tp]))[tp]
+        end: int = (await consumer.end_offsets([tp]))[tp]
+        stored = self.stored_offset(partition)
+        if stored is not None and stored >= end:
+            log.error(
+                "the state of partition %d reaches to offset %d of a changelog that ends at %d: "
+                "it is of another history and is dropped",
+                partition,
+                stored,
+                end,
+            )
+            self.delete_store(partition)
+            stored = None
+        start = max(begin, -1 if stored is None else stored + 1)
+        async for records in read(consumer, tp, max(start, 0), end):
+            self.write(partition, self._winners(partition, records), records[-1].offset)
+        if end > 0 and self.stored_offset(partition) != end - 1:
+            self.write(partition, (), end - 1)  # the last offsets were compacted away
+        return end
+
+    def _winners(
+        self, partition: int, records: list[ConsumerRecord]
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        db = self.partition_db(partition)
+        seen: dict[bytes, bytes | None] = {}
+        for record in records:
+            key = record.key
+            known = seen[key] if key in seen else db.get(key)
+            if known is None or record.value is None or _rank(record.value) >= _rank(known):
+                seen[key] = record.value
+        yield from seen.items()
+
+    def load(self, partition: Partition) -> Iterator[None]:
+        """Fill a partition from the local store; yields now and then, for the event loop."""
+        rows = self.store._visible_items(self.partition_db(partition.number))
+        for number, (key, value) in enumerate(rows, 1):
+            if key == PARTITION_KEY:
+                partition.read(_decode(value))
+            else:
+                name = key.decode()
+                partition.rows[name] = Row.unpacked(name, _decode(value))
+            if number % LOAD_SLICE == 0:
+                yield
+
+
+def _rank(value: bytes) -> tuple[int, list[int]]:
+    content = _decode(value)
+    return content[1], content[2]
+
+
+def generation_of(value: bytes) -> int:
+    return _rank(value)[0]
+
+
+async def read(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int
+) -> AsyncIterator[list[ConsumerRecord]]:
+    """Batches of records from `start` on until `end` is passed, though the last be compacted away.
+
+    RuntimeError when the broker gives nothing for 10 s though the end isn't reached.
+    """
+    if start >= end:
+        return
+    consumer.assign([tp])
+    consumer.seek(tp, start)
+    silent = 0
+    while await consumer.position(tp) < end:
+        batches = await consumer.getmany(tp, timeout_ms=1_000)
+        silent = 0 if batches else silent + 1
+        if silent >= 10:
+            raise RuntimeError(f"{tp} ends at {end}, but nothing comes after offset {start}")
+        for records in batches.values():
+            start = records[-1].offset
+            yield records
+
+
+devices = Table(
+    app,
+    name=app.names.table,
+    key_type=bytes,
+    value_type=bytes,
+    partitions=app.settings.partitions,
+    options={"block_cache_size": 16 << 20, "write_buffer_size": 8 << 20},
+    help="one row a device, and *partition",
+)
+app.tables.add(devices)

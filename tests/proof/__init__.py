@@ -1,0 +1,1 @@
+"""What the product promises, proved with real workers on a real Apache Kafka."""

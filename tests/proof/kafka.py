@@ -1,0 +1,149 @@
+"""Records in and out of a real broker: publish, read a topic whole, the state in a changelog."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+AT_ONCE = 5_000
+
+
+class Sent(NamedTuple):
+    """A reading to publish: its device, its fields and its time (s)."""
+
+    device_id: str
+    fields: dict[str, Any]
+    at: float
+
+
+async def publish(bootstrap: str, topic: str, readings: Iterable[Sent], rate: float = 0) -> int:
+    """Keyed by device, each record with the reading's own time; at `rate` a second, 0: at once."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, linger_ms=2)
+    await producer.start()
+    started, number = time.monotonic(), 0
+    try:
+        waiting = []
+        for reading in readings:
+            value = json.dumps({"device_id": reading.device_id, **reading.fields}).encode()
+            waiting.append(
+                await producer.send(
+                    topic,
+                    value,
+                    key=reading.device_id.encode(),
+                    timestamp_ms=round(reading.at * 1000),
+                )
+            )
+            number += 1
+            if len(waiting) >= AT_ONCE:
+                await asyncio.gather(*waiting)
+                waiting.clear()
+            if rate and number % 50 == 0:
+                await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
+        await asyncio.gather(*waiting)
+    finally:
+        await producer.stop()
+    return number
+
+
+async def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord]:
+    """Every record of the topic, partition by partition, up to its end now."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    records: list[ConsumerRecord] = []
+    try:
+        partitions = consumer.partitions_for_topic(topic)
+        if partitions is None:
+            await consumer._client.force_metadata_update()
+            partitions = consumer.partitions_for_topic(topic) or ()
+        tps = [TopicPartition(topic, number) for number in sorted(partitions)]
+        ends = await consumer.end_offsets(tps)
+        for tp in tps:
+            consumer.assign([tp])
+            await consumer.seek_to_beginning(tp)
+            while await consumer.position(tp) < ends[tp]:
+                for batch in (await consumer.getmany(tp, timeout_ms=500)).values():
+                    records += batch
+    finally:
+        await consumer.stop()
+    return records
+
+
+async def ends(bootstrap: str, topic: str) -> dict[int, int]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    try:
+        await consumer._client.force_metadata_update()
+        tps = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        return {tp.partition: end for tp, end in (await consumer.end_offsets(tps)).items()}
+    finally:
+        await consumer.stop()
+
+
+async def alerts(bootstrap: str, prefix: str) -> list[dict[str, Any]]:
+    """Every event of `alerts` as it came, repeats included."""
+    return [json.loads(record.value) for record in await read_topic(bootstrap, prefix + "alerts")]
+
+
+async def open_alerts(bootstrap: str, prefix: str) -> dict[str, dict[str, Any]]:
+    """What `alerts-open` says is wrong now: key to last event."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in await read_topic(bootstrap, prefix + "alerts-open"):
+        if record.value is None:
+            found.pop(record.key.decode(), None)
+        else:
+            found[record.key.decode()] = json.loads(record.value)
+    return found
+
+
+async def states(bootstrap: str, prefix: str) -> dict[str, Any]:
+    """Device to its packed state, as the changelog's last row says; generations left out."""
+    found: dict[str, Any] = {}
+    for record in await read_topic(bootstrap, prefix + "smart-iot-devices-changelog"):
+        key = record.key.decode()
+        if record.value is None:
+            found.pop(key, None)
+        elif not key.startswith("*"):
+            _version, _generation, applied, device, outbox = msgspec.msgpack.decode(record.value)
+            found[key] = {"applied": applied[0], "device": device, "outbox": outbox}
+    return found
+
+
+async def quiet(bootstrap: str, prefix: str, *, seconds: float = 3.0, within: float = 90.0) -> None:
+    """Wait until everything published is committed by the worker and no topic of ours grows."""
+    deadline = time.monotonic() + within
+    last: object = None
+    since = time.monotonic()
+    while time.monotonic() - since < seconds:
+        assert time.monotonic() < deadline, f"still busy after {within} s: {last}"
+        now = [
+            await committed_lag(bootstrap, prefix),
+            await ends(bootstrap, prefix + "alerts"),
+        ]
+        if now != last or now[0] != 0:
+            last, since = now, time.monotonic()
+        await asyncio.sleep(0.25)
+
+
+async def committed_lag(bootstrap: str, prefix: str) -> int:
+    """Readings of the topic that the worker's group has not committed."""
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(prefix + "smart-iot")
+    finally:
+        await admin.close()
+    committed = {
+        tp.partition: o.offset for tp, o in offsets.items() if tp.topic == prefix + "readings"
+    }
+    found = await ends(bootstrap, prefix + "readings")
+    return sum(end - max(0, committed.get(number, 0)) for number, end in found.items())

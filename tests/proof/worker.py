@@ -1,0 +1,109 @@
+"""Real workers as child processes: started on free ports, killed or stopped by process id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+
+START_WITHIN = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Worker:
+    """`faust -A pipeline.app worker` with its own port and data folder; a context manager."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        prefix: str,
+        folder: Path,
+        *,
+        name: str = "worker",
+        module: str = "pipeline.app",
+        **environment: str,
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.module = module
+        self.log = folder / f"{name}.log"
+        self.environment = {
+            **os.environ,
+            "SMART_IOT_BOOTSTRAP": bootstrap,
+            "SMART_IOT_TOPIC_PREFIX": prefix,
+            "SMART_IOT_DATA_DIR": str(folder / name),
+            "SMART_IOT_WEB_PORT": str(self.port),
+            "SMART_IOT_PARTITIONS": "4",
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        command = [sys.executable, "-m", "faust", "-A", self.module, "worker"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+        return self
+
+    async def ready(self) -> Self:
+        """Wait until the worker has its state and has read the backlog."""
+        deadline = time.monotonic() + START_WITHIN
+        async with aiohttp.ClientSession() as session:
+            while time.monotonic() < deadline:
+                assert self.process is not None
+                assert self.process.poll() is None, f"the worker ended:\n{self.tail()}"
+                try:
+                    async with session.get(f"http://127.0.0.1:{self.port}/-/ready") as answer:
+                        if answer.status == 200:
+                            return self
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(0.1)
+        raise AssertionError(f"the worker isn't ready after {START_WITHIN:.0f} s:\n{self.tail()}")
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self._end(signal.SIGTERM)
+        assert self.process is not None
+        return int(self.process.returncode)
+
+    def _end(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(30)
+
+    async def ended(self, within: float) -> None:
+        """Wait for the worker to end by itself."""
+        deadline = time.monotonic() + within
+        assert self.process is not None
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"the worker goes on:\n{self.tail()}"
+            await asyncio.sleep(0.05)
+
+    def tail(self) -> str:
+        return self.log.read_text(errors="replace")[-6_000:] if self.log.exists() else ""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
