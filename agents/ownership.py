@@ -178,6 +178,8 @@ class Ownership:
         try:
             async with asyncio.timeout(self.app.settings.flush_timeout):
                 await self.writer.flush_all(owned.values())
+                # once more, for rows whose events are out: the next owner needn't send them again
+                await self.writer.flush_all(owned.values())
         except (TimeoutError, KafkaError, Closed) as error:
             log.error(
                 "given away with unwritten state, which the next owner decides anew: %r", error

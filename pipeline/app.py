@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Any
 
 from mode import Service
 
 from agents.detection import detection
+from pipeline.settings import SettingsError
 from pipeline.streams import app
 from pipeline.watchdog import Watchdog
-from pipeline.web.views import WebView
+from pipeline.web.server import WebView
 
 __all__ = ["app"]
 
@@ -25,16 +27,17 @@ class Web(Service):
         self.view = WebView(app.settings, detection.ownership.unready)
 
     async def on_start(self) -> None:
-        await self.view.start()
+        try:
+            await self.view.start()
+        except SettingsError as error:
+            # a second worker on this machine: its alerts matter more than its port
+            log.warning("%s: taking a free port instead", error)
+            anywhere = dataclasses.replace(app.settings, web_port=0)
+            self.view = WebView(anywhere, detection.ownership.unready)
+            await self.view.start()
 
     async def on_stop(self) -> None:
         await self.view.stop()
-
-
-app.on_release = detection.ownership.release
-app.on_restore = detection.ownership.restore
-app.on_positioned = detection.ownership.positioned
-app.web_service = Web()
 
 
 async def watch() -> None:
@@ -42,5 +45,9 @@ async def watch() -> None:
     watchdog.start()
 
 
+app.on_release = detection.ownership.release
+app.on_restore = detection.ownership.restore
+app.on_positioned = detection.ownership.positioned
+app.web_service = Web()
 watchdog = Watchdog(app)
 app.task(watch)

@@ -1,0 +1,226 @@
+"""A flush goes row, store, alerts, acknowledgement; what fails stops it there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError
+
+from agents import writer as module
+from agents.writer import Closed, Writer, take_cut
+from pipeline.rules.engine import Device
+from tables.devices import PARTITION_KEY, Outgoing, Partition, Rejection, Row
+from tests.agents.shell import App, Chunk, Table, partition
+
+
+@pytest.fixture
+def app() -> App:
+    return App()
+
+
+@pytest.fixture
+def table(app: App) -> Table:
+    return Table(app.log)
+
+
+@pytest.fixture
+def writer(app: App, table: Table) -> Writer:
+    return Writer(app, table)  # type: ignore[arg-type]
+
+
+def fired(seq: int = 1) -> Outgoing:
+    return Outgoing("temperature-high", "id-1", seq, True, b'{"seq": %d}' % seq)
+
+
+def dirty(owned: Partition, device_id: str, *events: Outgoing) -> Row:
+    row = owned.row(device_id)
+    row.outbox += events
+    owned.dirty[device_id] = row
+    return row
+
+
+async def test_the_order_is_row_store_alerts_acknowledgement(app, writer):
+    owned = partition()
+    dirty(owned, "attic", fired())
+    owned.pending.append(Chunk(app.log))
+    await writer.flush(owned)
+    assert app.log == [
+        *(app.names.changelog, app.names.changelog, "store"),
+        *(app.names.alerts, app.names.alerts_open, "ack"),
+    ]
+
+
+async def test_the_partitions_own_row_is_the_last_of_a_cut(app, writer, table):
+    owned = partition()
+    dirty(owned, "zebra")
+    dirty(owned, "attic")
+    await writer.flush(owned)
+    keys = [record.key for record in app.producer.to(app.names.changelog)]
+    assert keys == [b"attic", b"zebra", PARTITION_KEY]
+    assert table.upto == 2
+
+
+async def test_a_row_goes_out_with_its_outbox_and_again_without_it(app, writer):
+    owned = partition()
+    row = dirty(owned, "attic", fired(1), fired(2))
+    await writer.flush(owned)
+    assert row.outbox == []
+    assert [record.value for record in app.producer.to(app.names.alerts)] == [
+        *(b'{"seq": 1}', b'{"seq": 2}'),
+    ]
+    await writer.flush(owned)
+    first, second = (r for r in app.producer.to(app.names.changelog) if r.key == b"attic")
+    assert len(first.value) > len(second.value)
+    await writer.flush(owned)
+    assert len([r for r in app.producer.to(app.names.changelog) if r.key == b"attic"]) == 2
+
+
+async def test_alerts_go_to_the_devices_own_partition_and_a_resolution_leaves_a_tombstone(
+    app, writer
+):
+    owned = partition(5)
+    resolved = Outgoing("temperature-high", "id-1", 2, False, b"{}")
+    dirty(owned, "attic", fired(), resolved)
+    await writer.flush(owned)
+    assert {record.partition for record in app.producer.sent} == {5}
+    opened, closed = app.producer.to(app.names.alerts_open)
+    assert opened.key == closed.key == b"attic|temperature-high"
+    assert (opened.value, closed.value) == (b'{"seq": 1}', None)
+    assert dict(closed.headers) == {"alert_id": b"id-1", "seq": b"2", "generation": b"0"}
+
+
+async def test_what_changes_during_a_flush_belongs_to_the_next_cut(app, writer, monkeypatch):
+    owned = partition()
+    row = dirty(owned, "attic", fired(1))
+    go_on = writer.step
+
+    async def change_meanwhile(name: str, of: Partition) -> None:
+        if name == "announce":
+            dirty(owned, "attic", fired(2))
+            owned.pending.append(Chunk(app.log))
+        await go_on(name, of)
+
+    monkeypatch.setattr(writer, "step", change_meanwhile)
+    await writer.flush(owned)
+    assert [event.seq for event in row.outbox] == [2]
+    assert len(app.producer.to(app.names.alerts)) == 1
+    assert "ack" not in app.log
+    assert len(owned.pending) == 1
+
+
+@pytest.mark.parametrize("topic", ["changelog", "alerts", "alerts_open", "rejected"])
+async def test_a_send_that_fails_leaves_the_readings_unacknowledged(app, writer, topic):
+    app.producer.fails[getattr(app.names, topic)] = KafkaTimeoutError()
+    owned = partition()
+    dirty(owned, "attic", fired())
+    owned.rejected.append(Rejection(b"k", b"?", []))
+    owned.pending.append(Chunk(app.log))
+    with pytest.raises(KafkaTimeoutError):
+        await writer.flush(owned)
+    assert "ack" not in app.log
+    if topic == "changelog":
+        assert "store" not in app.log
+        assert app.names.alerts not in app.log
+
+
+async def test_a_flush_of_a_partition_that_was_given_away_refuses_to_go_on(
+    app, writer, monkeypatch
+):
+    owned = partition()
+    dirty(owned, "attic", fired())
+    go_on = writer.step
+
+    async def give_away(name: str, of: Partition) -> None:
+        if name == "announce":
+            of.closed = True
+        await go_on(name, of)
+
+    monkeypatch.setattr(writer, "step", give_away)
+    with pytest.raises(Closed):
+        await writer.flush(owned)
+    assert app.names.alerts not in app.log
+    await writer.flush(owned)  # nothing more is written either
+    assert app.log.count(app.names.changelog) == 2
+
+
+class Ended(Exception):
+    pass
+
+
+@pytest.fixture
+def hole(app: App, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The changelog has records that are not ours, at offsets 0 and on; the list is theirs."""
+    theirs: list[Any] = []
+
+    class Looking:
+        async def start(self) -> None: ...
+        async def stop(self) -> None: ...
+
+    async def read(_: Any, __: Any, start: int, end: int) -> Any:
+        yield theirs[start:end]
+
+    def ended(reason: str) -> None:
+        raise Ended(reason)
+
+    monkeypatch.setattr(module, "consumer", lambda _: Looking())
+    monkeypatch.setattr(module, "read", read)
+    monkeypatch.setattr(module, "end_process", ended)
+    app.settings = None  # type: ignore[attr-defined]
+    return theirs
+
+
+class Theirs:
+    def __init__(self, offset: int, key: bytes, value: bytes | None) -> None:
+        self.offset, self.key, self.value = offset, key, value
+
+
+async def test_whoever_finds_a_newer_claim_in_its_changelog_ends_before_it_announces(
+    app, writer, hole
+):
+    newer = partition()
+    newer.generation = 8
+    hole.append(Theirs(0, PARTITION_KEY, newer.packed()))
+    app.producer.next[app.names.changelog] = 1
+    owned = partition()
+    owned.generation = 7
+    dirty(owned, "attic", fired())
+    with pytest.raises(Ended, match="belongs to another worker"):
+        await writer.flush(owned)
+    assert app.names.alerts not in app.log
+    assert "store" not in app.log
+
+
+async def test_an_owner_writes_over_what_an_older_one_wrote_late(app, writer, hole):
+    hole.append(Theirs(0, b"cellar", Row(Device("cellar"), [9, -1], []).packed(6)))
+    app.producer.next[app.names.changelog] = 1
+    owned = partition()
+    owned.generation = 7
+    owned.row("cellar")
+    dirty(owned, "attic", fired())
+    await writer.flush(owned)
+    assert "cellar" in owned.dirty
+    await writer.flush(owned)
+    assert [r.key for r in app.producer.to(app.names.changelog)].count(b"cellar") == 1
+
+
+async def test_a_retired_device_is_deleted_once_its_last_event_is_out(app, writer, table):
+    owned = partition()
+    row = dirty(owned, "attic", fired())
+    row.device.retire()
+    await writer.flush(owned)
+    assert "attic" not in owned.rows
+    await writer.flush(owned)
+    assert table.rows[b"attic"] is None
+    assert [r.value for r in app.producer.to(app.names.changelog) if r.key == b"attic"][-1] is None
+
+
+def test_a_cut_takes_everything_and_leaves_nothing():
+    owned = partition()
+    dirty(owned, "attic", fired())
+    owned.rejected.append(Rejection(None, None, []))
+    cut = take_cut(owned)
+    assert [key for key, _ in cut.rows] == [b"attic", PARTITION_KEY]
+    assert len(cut.rejected) == 1
+    again = take_cut(owned)
+    assert (again.rows, again.announced, again.rejected, again.chunks) == ([], [], [], [])

@@ -1,0 +1,102 @@
+"""The private names of Faust and aiokafka that we stand on. A failure here means: an upgrade moved
+something; read the module that is named and adapt it before the pin in setup.cfg is changed."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+
+import aiokafka
+import pytest
+from aiokafka.consumer.fetcher import Fetcher
+from faust.app.base import App, BootStrategy
+from faust.stores.rocksdb import Store
+from faust.tables.base import Collection
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport.consumer import Consumer
+from faust.transport.drivers import aiokafka as driver
+
+# what we override or call, by the module of ours that does
+TOUCHED = {
+    "pipeline.transport": [
+        (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
+        (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"]),
+        (driver.AIOKafkaConsumerThread, "seek_to_beginning", ["self", "partitions"]),
+        (driver.Consumer, "_new_consumer_thread", ["self"]),
+        (driver.Consumer, "_to_message", ["self", "tp", "record"]),
+        (driver.Producer, "_settings_extra", ["self"]),
+        (Consumer, "_getmany", ["self", "active_partitions", "timeout"]),
+        (Consumer, "_wait_next_records", ["self", "timeout"]),
+        (Consumer, "getmany", ["self", "timeout"]),
+        (Consumer, "ack", ["self", "message"]),
+        (Consumer, "_filter_tps_with_pending_acks", ["self", "topics"]),
+        (Consumer, "_new_offset", ["self", "tp"]),
+        (Consumer, "_add_gap", ["self", "tp", "offset_from", "offset_to"]),
+        (Consumer, "perform_seek", ["self"]),
+        (Consumer, "wait_empty", ["self"]),
+        (Consumer, "_is_changelog_tp", ["self", "tp"]),
+        (Consumer, "commit_and_end_transactions", ["self"]),
+        (Recovery, "need_recovery", ["self"]),
+        (Recovery, "_build_highwaters", ["self", "consumer", "tps", "destination", "title"]),
+        (Recovery, "_build_offsets", ["self", "consumer", "tps", "destination", "title"]),
+        (Recovery, "_seek_offsets", ["self", "consumer", "tps", "offsets", "title"]),
+        (Recovery, "on_recovery_completed", ["self", "generation_id"]),
+        (Recovery, "_set_recovery_ended", ["self"]),
+        (Recovery, "_wait", ["self", "coro", "timeout"]),
+        (Recovery, "_is_changelog_tp", ["self", "tp"]),
+    ],
+    "pipeline.streams": [
+        (BootStrategy, "server", ["self"]),
+        (BootStrategy, "web_server", ["self"]),
+        (BootStrategy, "_should_enable_web", ["self"]),
+        (BootStrategy, "_chain", ["self", "arguments"]),
+    ],
+    "tables.devices": [
+        (Collection, "_new_store_by_url", ["self", "url"]),
+        (Store, "_db_for_partition", ["self", "partition"]),
+        (Store, "_visible_items", ["self", "db"]),
+        (Store, "partition_path", ["self", "partition"]),
+        (Store, "persisted_offset", ["self", "tp"]),
+    ],
+}
+NAMES = [(ours, *entry) for ours, entries in TOUCHED.items() for entry in entries]
+
+
+def test_the_versions_are_the_ones_that_were_read():
+    assert version("faust-streaming") == "0.15.3"
+    assert version("aiokafka") == "0.14.0"
+
+
+@pytest.mark.parametrize(("ours", "owner", "name", "parameters"), NAMES)
+def test_what_we_touch_has_the_form_that_was_read(ours, owner, name, parameters):
+    found = list(inspect.signature(getattr(owner, name)).parameters)
+    assert found == parameters, f"{ours} builds on {owner.__module__}.{owner.__name__}.{name}"
+
+
+def test_the_attributes_that_we_read_or_set_are_still_there():
+    assert "self._delivered" not in inspect.getsource(Consumer), "our name for what is delivered"
+    for name in ("_active_partitions", "_buffered_partitions", "_unacked_messages", "_read_offset"):
+        assert f"self.{name}" in inspect.getsource(Consumer), name
+    assert "self._fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer)
+    assert "fetch_max_wait_ms=1500" in inspect.getsource(driver.AIOKafkaConsumerThread)
+    assert Store.offset_key == b"__faust\0offset__"
+    assert "_dbs" in Store.__annotations__
+    assert isinstance(TableManager.recovery, property)
+
+
+def test_why_an_empty_set_of_partitions_must_not_reach_aiokafka():
+    assert "if partitions and tp not in partitions" in inspect.getsource(Fetcher.fetched_records)
+
+
+def test_why_a_gap_must_not_be_noted():
+    assert "acked.extend(stuff_to_add)" in inspect.getsource(Consumer._new_offset)
+
+
+def test_the_order_in_which_partitions_are_given_away():
+    source = inspect.getsource(App._on_partitions_revoked)
+    steps = ["stop_flow", "pause_partitions", "flow_control.clear", "_consumer_wait_empty"]
+    places = [source.index(step) for step in steps]
+    assert places == sorted(places)
+    assert "await consumer.wait_empty()" in inspect.getsource(App._consumer_wait_empty)
+    assert "_consumer_wait_empty" in inspect.getsource(App._stop_consumer)

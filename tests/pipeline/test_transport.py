@@ -1,0 +1,249 @@
+"""The batch transport, without a broker: what it delivers, what it may commit, where it goes back.
+
+Each of the silent losses that it closes has its test here; `tests/proof` shows the same on Apache
+Kafka with real crashes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import pytest
+from faust.types import TP
+
+from pipeline.streams import app, sources
+from pipeline.transport import CHUNK_RECORDS, Consumer, Recovery
+from tables.devices import devices
+
+READINGS = TP(app.names.readings, 0)
+OTHER = TP(app.names.readings, 1)
+CHANGELOG = TP(devices.changelog_topic_name, 0)
+
+
+class Record(NamedTuple):
+    """What aiokafka hands over."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int = 1_000
+    timestamp_type: int = 0
+    headers: tuple[()] = ()
+    key: bytes = b"k"
+    value: bytes = b"v"
+    checksum: int | None = None
+    serialized_key_size: int = 1
+    serialized_value_size: int = 1
+
+
+class Driver:
+    """The consumer thread's part: serves what it is told to, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.served: dict[TP, list[Record]] = {}
+        self.asked: list[set[TP]] = []
+        self.calls: list[Any] = []
+        self.committed: dict[TP, int | None] = {}
+        self.on_fetch = lambda: None
+
+    async def getmany(self, active: set[TP], timeout: float) -> dict[TP, list[Record]]:
+        self.asked.append(active)
+        self.on_fetch()
+        return self.served
+
+    def highwater(self, tp: TP) -> int:
+        return 1_000
+
+    def seek(self, tp: TP, offset: int) -> None:
+        self.calls.append(("seek", tp, offset))
+
+    def assignment(self) -> set[TP]:
+        return {READINGS, OTHER, CHANGELOG}
+
+    async def seek_to_committed(self) -> dict[TP, int | None]:
+        self.calls.append("seek_to_committed")
+        return self.committed
+
+    async def seek_to_beginning(self, *tps: TP) -> None:
+        self.calls.append(("seek_to_beginning", {tuple(tp) for tp in tps}))
+
+    async def position(self, tp: TP) -> int:
+        return self.committed.get(tp) or 0
+
+    async def commit(self, offsets: dict[TP, int]) -> bool:
+        self.calls.append(("commit", offsets))
+        return True
+
+
+@pytest.fixture
+async def consumer(monkeypatch: pytest.MonkeyPatch) -> Consumer:
+    app.topics.add(sources)
+    made = app.transport.create_consumer(
+        callback=lambda _: None,
+        on_partitions_revoked=None,
+        on_partitions_assigned=None,
+    )
+    made._thread = Driver()
+    made._active_partitions = {READINGS, OTHER}
+    made.flow_active = True
+    monkeypatch.setattr(app, "consumer_generation_id", 7, raising=False)
+    monkeypatch.setattr(app, "on_positioned", lambda _: None, raising=False)
+    return made
+
+
+def records(tp: TP, *offsets: int) -> list[Record]:
+    return [Record(tp.topic, tp.partition, offset) for offset in offsets]
+
+
+async def delivered(consumer: Consumer) -> list[tuple[TP, Any]]:
+    return [message async for message in consumer.getmany(timeout=0.01)]
+
+
+async def test_a_message_is_a_chunk_of_one_partition_and_its_offset_is_the_last(consumer):
+    count = CHUNK_RECORDS + 3
+    consumer._thread.served = {READINGS: records(READINGS, *range(count))}
+    (first_tp, first), (_, second) = await delivered(consumer)
+    assert first_tp == READINGS
+    assert [r.offset for r in first.value] == list(range(CHUNK_RECORDS))
+    assert first.offset == CHUNK_RECORDS - 1
+    assert second.offset == count - 1
+
+
+async def test_an_empty_set_of_partitions_is_not_handed_to_aiokafka_which_takes_it_for_all(
+    consumer,
+):
+    consumer._active_partitions = set()
+    assert await consumer._getmany(set(), timeout=0.01) == {}
+    assert consumer._thread.asked == []
+
+
+async def test_aiokafka_gets_a_copy_of_the_set_that_a_rebalance_empties(consumer):
+    consumer._thread.on_fetch = consumer._active_partitions.clear
+    consumer._thread.served = {}
+    await delivered(consumer)
+    assert consumer._thread.asked == [{READINGS, OTHER}]
+
+
+async def test_what_comes_for_a_partition_that_was_paused_meanwhile_is_sought_back_to(consumer):
+    consumer._thread.served = {
+        OTHER: records(OTHER, 40, 41),
+        READINGS: records(READINGS, 5),
+    }
+    consumer._thread.on_fetch = lambda: consumer.pause_partitions([OTHER])
+    assert [tp for tp, _ in await delivered(consumer)] == [READINGS]
+    assert consumer._thread.calls == [("seek", OTHER, 40)]
+
+
+async def test_what_was_fetched_before_a_rebalance_is_neither_delivered_nor_sought_to(
+    consumer, monkeypatch
+):
+    consumer._thread.served = {READINGS: records(READINGS, *range(2 * CHUNK_RECORDS))}
+    got = []
+    async for _, message in consumer.getmany(timeout=0.01):
+        got.append(message)
+        monkeypatch.setattr(app, "consumer_generation_id", 8)
+    assert len(got) == 1
+    assert consumer._thread.calls == []
+
+
+async def test_a_recreated_topic_whose_offsets_start_anew_is_delivered(consumer):
+    consumer._read_offset[READINGS] = 5_000
+    consumer._thread.served = {READINGS: records(READINGS, 0, 1)}
+    assert len(await delivered(consumer)) == 1
+    assert consumer._read_offset[READINGS] is None  # Faust drops what is below it
+
+
+async def test_only_the_longest_acked_prefix_is_committed_and_a_jump_in_offsets_is_no_gap(consumer):
+    consumer._thread.served = {READINGS: records(READINGS, *range(3))}
+    ((_, first),) = await delivered(consumer)
+    consumer._thread.served = {READINGS: records(READINGS, 700, 701)}  # 3 to 699 compacted away
+    ((_, second),) = await delivered(consumer)
+    consumer.ack(second)
+    assert consumer._new_offset(READINGS) is None
+    consumer.ack(first)
+    assert consumer._new_offset(READINGS) == 702
+    assert consumer._new_offset(READINGS) is None
+
+
+async def test_a_seek_goes_to_committed_offsets_or_the_beginning_and_forgets_what_was_delivered(
+    consumer,
+):
+    consumer._thread.served = {READINGS: records(READINGS, *range(50, 53))}
+    ((_, message),) = await delivered(consumer)
+    consumer._thread.committed = {READINGS: 50, OTHER: None, CHANGELOG: 12}
+    positions = {}
+    app.on_positioned = positions.update
+    await consumer.perform_seek()
+    assert consumer._thread.calls == [
+        "seek_to_committed",
+        ("seek_to_beginning", {tuple(OTHER)}),
+    ]
+    assert positions == {READINGS: 50, OTHER: 0}
+    consumer.ack(message)  # an ack from before the seek moves nothing
+    assert consumer._new_offset(READINGS) is None
+
+
+async def test_partitions_are_given_away_only_after_the_app_has_written(consumer, monkeypatch):
+    consumer._thread.served = {READINGS: records(READINGS, 0, 1)}
+    ((_, message),) = await delivered(consumer)
+    monkeypatch.setattr(app, "consumer_generation_id", 7)
+
+    async def write_and_ack() -> None:
+        consumer._thread.calls.append("release")
+        consumer.ack(message)
+
+    monkeypatch.setattr(app, "on_release", write_and_ack, raising=False)
+
+    async def nothing_to_flush() -> None:
+        pass
+
+    monkeypatch.setattr(app.producer, "flush", nothing_to_flush)
+    await consumer.wait_empty()
+    assert consumer._thread.calls == ["release", ("commit", {READINGS: 2})]
+    assert not consumer.unacked
+
+
+async def test_after_a_recovery_positions_come_first_then_the_queues_then_the_sources(monkeypatch):
+    calls: list[str] = []
+
+    class Recorder:
+        """Stands for the consumer, the flow control and the fetcher at once: names in order."""
+
+        def __getattr__(self, name: str) -> Any:
+            def call(*_: Any) -> Any:
+                calls.append(name)
+                return Done()
+
+            return call
+
+    class Done:
+        """May be awaited, and need not."""
+
+        def __await__(self) -> Any:
+            yield from ()
+
+    everything = Recorder()
+
+    class Tables(dict[str, Any]):
+        changelog_topics = frozenset({app.names.changelog})
+        on_actives_ready = on_standbys_ready = staticmethod(lambda: None)
+
+    class App:
+        consumer_generation_id = 3
+        conf = app.conf
+        consumer = flow_control = _fetcher = on_rebalance_complete = everything
+        on_rebalance_end = staticmethod(lambda: None)
+        restore = everything.restore
+        in_recovery = False
+
+    monkeypatch.setattr(Recorder, "assignment", lambda _: {READINGS, CHANGELOG}, raising=False)
+    recovery = Recovery(App, Tables())
+    await recovery.on_recovery_completed(generation_id=3)
+    order = ["pause_changelogs", "restore", "perform_seek", "resume", "resume_flow"]
+    assert [call for call in calls if call in [*order, "resume_partitions"]] == [
+        *order,
+        "resume_partitions",
+    ]
+    calls.clear()
+    await recovery.on_recovery_completed(generation_id=2)  # of a rebalance that is over
+    assert "resume_partitions" not in calls

@@ -1,0 +1,18 @@
+"""The worker with a shorter patience: a device is offline after 8 s. The rest is as it ships.
+
+`faust -A tests.proof.impatient_worker worker` runs it.
+"""
+
+from __future__ import annotations
+
+from agents.detection import detection
+from pipeline.app import app
+from pipeline.rules.engine import Engine
+from pipeline.rules.rulebook import DEFAULT, Offline, Rulebook
+
+__all__ = ["app"]
+
+LIMIT = 8.0  # seconds
+
+engine = Engine(Rulebook(DEFAULT.thresholds, DEFAULT.ranges, Offline(after=LIMIT)))
+detection.engine = detection.ownership.engine = engine

@@ -1,0 +1,138 @@
+"""kill -9, restarts and rebalances change nothing of what is announced and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.proof.history import wandering
+from tests.proof.kafka import committed_lag, publish, quiet
+from tests.proof.outcome import Outcome, assert_same, outcome, undisturbed
+from tests.proof.worker import Worker
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
+
+READINGS = 12_000
+QUICK = {"SMART_IOT_SESSION_TIMEOUT": "6", "SMART_IOT_FLUSH_TIMEOUT": "4"}
+STEPS = ["rows", "store", "announce", "acknowledge", "finish"]
+START = time.time() - 3 * 86_400  # far from live: every alert follows from the readings alone
+
+
+@pytest.fixture(scope="module")
+def history():
+    return list(wandering(seed=5, readings=READINGS, start=START))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def clean(kafka, history, tmp_path_factory) -> Outcome:
+    folder = tmp_path_factory.mktemp("clean")
+    found = await undisturbed(kafka.bootstrap, f"clean-{time.time_ns()}-", folder, history)
+    rules = {event["rule"] for event in found.events.values()}
+    assert rules == {
+        *("temperature-high", "temperature-low", "humidity-high", "battery"),
+        *("sensor-fault", "offline"),
+    }
+    return found
+
+
+async def test_ten_kills_with_every_second_data_folder_lost_change_nothing(
+    kafka, prefix, tmp_path, history, clean
+):
+    draw = random.Random(2)
+    with Worker(kafka.bootstrap, prefix, tmp_path, **QUICK) as worker:
+        await worker.ready()
+        worker.kill()
+    publishing = asyncio.create_task(
+        publish(kafka.bootstrap, prefix + "readings", history, rate=120)
+    )
+    steps = [STEPS[n // 2] if n % 2 == 0 else "" for n in range(10)]
+    for number, step in enumerate(steps):
+        lag = await committed_lag(kafka.bootstrap, prefix)
+        with _killed_at(step, draw, kafka, prefix, tmp_path) as worker:
+            if step:
+                await worker.ended(within=60)
+            else:
+                await worker.ready()
+                await asyncio.sleep(draw.uniform(0.5, 2.5))
+                worker.kill()
+        assert await committed_lag(kafka.bootstrap, prefix) >= 0, lag
+        if number % 2:
+            shutil.rmtree(tmp_path / "worker")
+    assert not publishing.done(), "the kills came too late to disturb anything"
+    with Worker(kafka.bootstrap, prefix, tmp_path, **QUICK) as worker:
+        await worker.ready()
+        await publishing
+        await quiet(kafka.bootstrap, prefix)
+        assert worker.stop() == 0
+    found = await outcome(kafka.bootstrap, prefix)
+    assert_same(found, clean)
+    assert found.published > len(found.events), "no kill fell between announcing and remembering"
+
+
+def _killed_at(step: str, draw: random.Random, kafka, prefix: str, folder: Path) -> Worker:
+    if not step:
+        return Worker(kafka.bootstrap, prefix, folder, **QUICK)
+    return Worker(
+        kafka.bootstrap,
+        prefix,
+        folder,
+        module="tests.proof.stopping_worker",
+        STOP_AT=f"{step}:{draw.randint(1, 6)}",
+        **QUICK,
+    )
+
+
+async def test_a_worker_that_joins_and_one_that_leaves_under_load_change_nothing(
+    kafka, prefix, tmp_path, history, clean
+):
+    first = Worker(kafka.bootstrap, prefix, tmp_path, name="first", **QUICK)
+    second = Worker(kafka.bootstrap, prefix, tmp_path, name="second", **QUICK)
+    with first, second:
+        second.kill()
+        await first.ready()
+        publishing = asyncio.create_task(
+            publish(kafka.bootstrap, prefix + "readings", history, rate=200)
+        )
+        await asyncio.sleep(4)
+        second.start()
+        await second.ready()
+        await asyncio.sleep(6)
+        assert not publishing.done()
+        assert first.stop() == 0, first.tail()  # leaves politely
+        await asyncio.sleep(2)
+        first.start()
+        await first.ready()
+        await asyncio.sleep(1)
+        assert not publishing.done()
+        second.kill()  # leaves without a word
+        await publishing
+        await quiet(kafka.bootstrap, prefix)
+        assert first.stop() == 0, first.tail()
+    assert_same(await outcome(kafka.bootstrap, prefix), clean)
+
+
+async def test_sigterm_under_load_leaves_nothing_to_do_again(
+    kafka, prefix, tmp_path, history, clean
+):
+    with Worker(kafka.bootstrap, prefix, tmp_path, **QUICK) as worker:
+        await worker.ready()
+        publishing = asyncio.create_task(
+            publish(kafka.bootstrap, prefix + "readings", history, rate=2_000)
+        )
+        await asyncio.sleep(2)
+        assert worker.stop() == 0, worker.tail()
+        assert not publishing.done()
+        worker.start()
+        await worker.ready()
+        await publishing
+        await quiet(kafka.bootstrap, prefix)
+        assert worker.stop() == 0
+    found = await outcome(kafka.bootstrap, prefix)
+    assert_same(found, clean)
+    assert found.published == len(found.events), "a graceful stop repeated events"

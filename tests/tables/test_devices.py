@@ -1,0 +1,179 @@
+"""Rows, the fence, and recovery from a changelog: on a real RocksDB, and a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from pipeline.rules.engine import Device, Engine, Reading
+from pipeline.streams import app
+from tables.devices import (
+    CHECKS,
+    PARTITION_KEY,
+    READINGS,
+    Outgoing,
+    Partition,
+    Row,
+    Table,
+    generation_of,
+)
+
+T0 = 1_700_000_000.0
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
+    monkeypatch.setattr(app, "folder", tmp_path)
+    return Table(app, name="devices", key_type=bytes, value_type=bytes, partitions=1)
+
+
+def row_of(device_id: str, applied: int, temperature: float = 36.0) -> Row:
+    device = Device(device_id)
+    Engine().reading(device, Reading(device_id, None, T0, {"temperature": temperature}), T0, 0.0)
+    return Row(device, [applied, -1], [])
+
+
+def test_a_row_comes_back_as_it_was_with_its_outbox():
+    row = row_of("attic", 17)
+    row.outbox.append(Outgoing("temperature-high", "id", 1, True, b"{}"))
+    packed = row.packed(generation=4)
+    again = Row.unpacked("attic", msgspec.msgpack.decode(packed))
+    assert again.packed(4) == packed
+    assert again.device == row.device
+    assert [event.packed() for event in again.outbox] == [
+        ["temperature-high", "id", 1, True, b"{}"]
+    ]
+    assert generation_of(packed) == 4
+
+
+def test_a_partition_comes_back_with_its_clock_and_its_offsets(table):
+    partition = Partition(0)
+    partition.generation = 3
+    partition.applied = [70, 5]
+    partition.applied_time = 1234
+    partition.clock.see(T0, wall=T0)
+    row = row_of("attic", 70)
+    table.write(0, [(b"attic", row.packed(3)), (PARTITION_KEY, partition.packed())], upto=9)
+    loaded = Partition(0)
+    for _ in table.load(loaded):
+        pass
+    assert loaded.packed() == partition.packed()
+    assert loaded.rows.keys() == {"attic"}
+    assert loaded.rows["attic"].packed(3) == row.packed(3)
+    assert table.stored_offset(0) == 9
+
+
+def test_a_recreated_source_makes_every_row_forget_its_offset_of_that_source_alone():
+    partition = Partition(0)
+    partition.rows["attic"] = row_of("attic", 70)
+    partition.rows["attic"].applied[CHECKS] = 8
+    partition.applied = [70, 8]
+    partition.forget_offsets(READINGS)
+    assert partition.applied == [-1, 8]
+    assert partition.rows["attic"].applied == [-1, 8]
+    assert partition.dirty.keys() == {"attic"}
+
+
+class Record:
+    def __init__(self, key: bytes, value: bytes | None) -> None:
+        self.key, self.value = key, value
+
+
+@pytest.mark.parametrize(
+    ("writes", "survivor"),
+    [
+        ([(1, 10), (1, 20)], (1, 20)),  # one owner goes on
+        ([(1, 10), (2, 10), (1, 30)], (2, 10)),  # an owner that was over writes late
+        ([(2, 10), (2, 10)], (2, 10)),
+        ([(1, 10), (2, 5)], (2, 5)),  # the new owner may know less: it decides again
+    ],
+)
+def test_of_two_rows_the_one_with_the_higher_generation_and_offset_survives(
+    table, writes, survivor
+):
+    records: list[Any] = [Record(b"attic", row_of("attic", at).packed(gen)) for gen, at in writes]
+    assert dict(table._winners(0, records))[b"attic"] == row_of("attic", survivor[1]).packed(
+        survivor[0]
+    )
+
+
+def test_what_is_stored_already_counts_as_well(table):
+    stored = row_of("attic", 10).packed(5)
+    table.write(0, [(b"attic", stored)], upto=0)
+    late: list[Any] = [Record(b"attic", row_of("attic", 99).packed(4))]
+    assert dict(table._winners(0, late)) == {}
+
+
+@pytest.fixture
+async def changelog(kafka: Any, table: Table, prefix: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A changelog on a real broker: `write(key, value)` appends to it."""
+    topic = f"{prefix}changelog"
+    monkeypatch.setattr(Table, "changelog_topic_name", topic)
+
+    class Changelog:
+        async def create(self) -> None:
+            await admin.create_topics([NewTopic(topic, 1, 1)])
+
+        async def delete(self) -> None:
+            await admin.delete_topics([topic])
+
+        async def write(self, key: bytes, value: bytes | None) -> None:
+            await producer.send_and_wait(topic, value, key=key, partition=0)
+
+        async def recover(self) -> int:
+            looking = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, fetch_max_wait_ms=100)
+            await looking.start()
+            try:
+                return await table.recover(0, looking)
+            finally:
+                await looking.stop()
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    made = Changelog()
+    await made.create()
+    await producer.start()
+    yield made
+    await producer.stop()
+    await admin.close()
+
+
+def stored(table: Table) -> dict[bytes, bytes]:
+    return dict(table.store._visible_items(table.partition_db(0)))
+
+
+async def test_recovery_reads_the_changelog_to_its_end_and_goes_on_from_there(table, changelog):
+    rows = {b"d%d" % n: row_of(f"d{n}", n).packed(1) for n in range(2_500)}
+    await asyncio.gather(*(changelog.write(key, row) for key, row in rows.items()))
+    assert await changelog.recover() == 2_500
+    assert stored(table) == rows
+    await changelog.write(b"d0", None)
+    assert await changelog.recover() == 2_501
+    assert stored(table).keys() == rows.keys() - {b"d0"}
+    assert table.stored_offset(0) == 2_500
+    assert await changelog.recover() == 2_501
+
+
+async def test_a_store_that_is_ahead_of_its_changelog_is_of_another_history_and_is_dropped(
+    table, changelog
+):
+    for n in range(5):
+        await changelog.write(b"old%d" % n, row_of("old", n).packed(1))
+    await changelog.recover()
+    await changelog.delete()
+    await changelog.create()
+    await changelog.write(b"new", row_of("new", 0).packed(1))
+    assert await changelog.recover() == 1
+    assert stored(table).keys() == {b"new"}
+
+
+async def test_an_empty_changelog_is_recovered_at_once(table, changelog):
+    assert await changelog.recover() == 0
+    assert stored(table) == {}
