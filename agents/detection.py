@@ -11,9 +11,10 @@ acknowledged by Faust, and lost.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -34,9 +35,31 @@ from tables.devices import CHECKS, READINGS, Outgoing, Partition, Rejection, Row
 
 log = logging.getLogger(__name__)
 
-LARGEST_REJECTED = 900_000  # bytes of an original that the rejected topic keeps
-MOST_DIRTY = 20_000  # rows, and
-MOST_CHUNKS = 200  # chunks, that may wait for a flush before the agent waits for it
+LARGEST_REJECTED = 900_000  # bytes of an original that the rejected topic keeps,
+LONGEST_KEY = 100_000  # and of its key: together below what a topic takes by default
+# What may wait for a flush before the agent waits for one. Events are in their rows until they are
+# announced, and a row is one record: 1,000 of them, and what one more chunk adds, are below 5 MB.
+MOST_DIRTY = 20_000
+MOST_CHUNKS = 200
+MOST_EVENTS = 1_000
+
+
+class Progress:
+    """Positions and ends in, whether a source has stood still for too long out."""
+
+    LOOK_EVERY = 10.0  # seconds
+    PATIENCE = 90.0  # seconds; a flush alone may take 60
+
+    def __init__(self) -> None:
+        self._moved: dict[TP, tuple[int, float]] = {}
+
+    def stuck(self, positions: Mapping[TP, int], ends: Mapping[TP, int], now: float) -> bool:
+        for tp, position in positions.items():
+            known, _ = self._moved.get(tp, (-1, now))
+            if position != known or position >= (ends.get(tp) or 0):
+                self._moved[tp] = (position, now)
+        self._moved = {tp: moved for tp, moved in self._moved.items() if tp in positions}
+        return any(now - since > self.PATIENCE for _, since in self._moved.values())
 
 
 class Detection:
@@ -65,8 +88,9 @@ class Detection:
         if partition.closed:
             return
         partition.pending.append(event)
-        if len(partition.dirty) > MOST_DIRTY or len(partition.pending) > MOST_CHUNKS:
-            await self.writer.flush(partition)
+        if is_full(partition):
+            with contextlib.suppress(Closed):
+                await self.writer.flush(partition)
 
     # -- readings
 
@@ -129,7 +153,7 @@ class Detection:
         if value is not None and len(value) > LARGEST_REJECTED:
             value = value[:LARGEST_REJECTED]
             headers.append(("truncated", b"true"))
-        key = record.key if record.key is None or len(record.key) <= 1_000 else None
+        key = record.key and record.key[:LONGEST_KEY]
         partition.rejected.append(Rejection(key, value, headers))
 
     # -- checks
@@ -173,6 +197,7 @@ class Detection:
                     event_json(event),
                 )
             )
+        partition.undelivered += len(events)
         plan(self.engine, partition, row)
         if events:
             self.writer.wake()
@@ -201,9 +226,31 @@ class Detection:
             end_process(f"state or alerts can't be written: {error!r}")
 
     async def look_for_ever(self) -> None:
+        """Send checks for what may be due, and see that the sources move."""
         while not self.app.should_stop:
             await asyncio.sleep(INTERVAL)
             await send_checks(self.app, self.engine, self.ownership.owned.values())
+
+    async def mind_the_sources(self) -> None:
+        """A consumer that has stopped consuming ends the process, which starts well again."""
+        progress = Progress()
+        while not self.app.should_stop:
+            await asyncio.sleep(progress.LOOK_EVERY)
+            owned = list(self.ownership.owned.values())
+            tps = {TP(self.app.names.readings, partition.number) for partition in owned}
+            if tps:
+                ends = await self.app.consumer.highwaters(*tps)
+                positions = {TP(self.app.names.readings, p.number): p.position for p in owned}
+                if progress.stuck(positions, ends, time.monotonic()):
+                    end_process(f"nothing was read for {progress.PATIENCE:.0f} s, though there is")
+
+
+def is_full(partition: Partition) -> bool:
+    return (
+        len(partition.dirty) > MOST_DIRTY
+        or len(partition.pending) > MOST_CHUNKS
+        or partition.undelivered > MOST_EVENTS
+    )
 
 
 detection = Detection(app, devices, Engine())
@@ -236,5 +283,10 @@ async def look() -> None:
     await supervised(detection.look_for_ever())
 
 
+async def mind() -> None:
+    await supervised(detection.mind_the_sources())
+
+
 app.task(flush)
 app.task(look)
+app.task(mind)

@@ -189,7 +189,7 @@ def take_cut(partition: Partition) -> Cut:
     announced = [(key, row, list(row.outbox)) for key, row in partition.dirty.items() if row.outbox]
     cut = Cut(rows, announced, partition.rejected, partition.pending)
     partition.dirty, partition.tombstones = {}, set()
-    partition.rejected, partition.pending = [], []
+    partition.rejected, partition.pending, partition.undelivered = [], [], 0
     return cut
 
 

@@ -40,14 +40,10 @@ class Web(Service):
         await self.view.stop()
 
 
-async def watch() -> None:
-    detection.beat = watchdog.beat
-    watchdog.start()
-
-
 app.on_release = detection.ownership.release
 app.on_restore = detection.ownership.restore
 app.on_positioned = detection.ownership.positioned
 app.web_service = Web()
 watchdog = Watchdog(app)
-app.task(watch)
+detection.beat = watchdog.beat
+app.on_setup = watchdog.start

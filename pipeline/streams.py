@@ -33,7 +33,7 @@ from pipeline.transport import Chunks, TableManager
 log = logging.getLogger(__name__)
 
 DAY_MS = 24 * 3600 * 1000
-LARGEST_READING = 16 << 20  # the broker takes it, so that the rejected topic can say why we don't
+LARGEST_RECORD = 16 << 20  # of readings too, so that the rejected topic can say why not
 BROKER_PATIENCE = 60.0  # seconds to wait for a broker at start
 
 
@@ -68,13 +68,14 @@ class Names:
             self.readings: {
                 "retention.ms": "-1",
                 "retention.bytes": str(1 << 30),
-                "max.message.bytes": str(LARGEST_READING),
+                "max.message.bytes": str(LARGEST_RECORD),
             },
             self.alerts: {"retention.ms": str(7 * DAY_MS)},
             self.alerts_open: compacted,
             self.rejected: {"retention.ms": str(7 * DAY_MS)},
             self.checks: {"retention.ms": str(DAY_MS)},
-            self.changelog: compacted,
+            # a row is one record, with its events while they are not announced
+            self.changelog: {**compacted, "max.message.bytes": str(LARGEST_RECORD)},
         }
 
 
@@ -146,6 +147,7 @@ class Setup(Service):
         super().__init__(**kwargs)
 
     async def on_start(self) -> None:
+        self.app.on_setup()
         cluster, partitions = await self._declare()
         self.app.settled(cluster, partitions)
 
@@ -183,6 +185,7 @@ class App(faust.App):
 
     BootStrategy = Boot
     web_service: Service | None = None
+    on_setup: Callable[[], None]
     on_release: Callable[[], Awaitable[None]]
     on_restore: Callable[[frozenset[TP]], Awaitable[None]]
     on_positioned: Callable[[Mapping[TP, int]], None]
@@ -238,7 +241,7 @@ def _conf(settings: Settings) -> dict[str, Any]:
         "consumer_max_fetch_size": 1 << 20,
         "producer_acks": -1,
         "producer_request_timeout": 40.0,
-        "producer_max_request_size": 1 << 20,
+        "producer_max_request_size": LARGEST_RECORD,
         "stream_wait_empty": True,
         "stream_buffer_maxsize": 16,  # chunks, not records
         "store": "rocksdb://",

@@ -13,16 +13,16 @@ from pipeline.streams import App, end_process
 
 LOOK_EVERY = 1.0  # seconds
 STOP_WITHIN = 20.0  # seconds from SIGTERM to the end
-BEAT_WITHIN = 60.0  # seconds without a sign of life from the loop, or from the flush
+BEAT_WITHIN = 90.0  # seconds without a flush that ended; one may take 60
 
 
 class Watchdog(threading.Thread):
-    """`beat` is called by the flush; `healthy_since` by nobody else."""
+    """The flush calls `beat`; before the first beat, the state is being recovered."""
 
     def __init__(self, app: App) -> None:
         super().__init__(name="watchdog", daemon=True)
         self.app = app
-        self._beat = time.monotonic()
+        self._beat: float | None = None
         self._stopping: float | None = None
 
     def beat(self) -> None:
@@ -40,5 +40,5 @@ class Watchdog(threading.Thread):
                 end_process(f"not stopped after {STOP_WITHIN:.0f} s")
         elif self.app.crashed:
             end_process("the app has crashed")
-        elif now - self._beat > BEAT_WITHIN:
+        elif self._beat is not None and now - self._beat > BEAT_WITHIN:
             end_process(f"no flush has ended for {BEAT_WITHIN:.0f} s")

@@ -110,6 +110,7 @@ class Partition:
         "rejected",
         "rows",
         "tombstones",
+        "undelivered",
     )
 
     def __init__(self, number: int) -> None:
@@ -127,6 +128,7 @@ class Partition:
         self.rejected: list[Rejection] = []
         self.pending: list[EventT[Any]] = []  # what the next cut covers, and its acks
         self.plan: list[tuple[float, str]] = []  # heap of (due, device): when to send a check
+        self.undelivered = 0  # events decided since the last cut
         self.flushing = asyncio.Lock()
         self.closed = False
 

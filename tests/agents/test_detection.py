@@ -6,8 +6,9 @@ import json
 from typing import Any, NamedTuple
 
 import pytest
+from faust.types import TP
 
-from agents.detection import LARGEST_REJECTED, detection
+from agents.detection import LARGEST_REJECTED, Progress, detection, is_full
 from pipeline.streams import app
 from tables.devices import CHECKS, READINGS, Partition
 from tests.agents.shell import partition
@@ -146,3 +147,29 @@ def test_a_check_and_the_next_reading_give_the_same_event(owned):
     first, second = ([e.packed() for e in p.rows["attic"].outbox] for p in (owned, other))
     assert first == second
     assert len(first) == 2
+
+
+TP0 = TP("readings", 0)
+
+
+@pytest.mark.parametrize(
+    ("looks", "stuck"),
+    [
+        ([(0, 5, 9), (100, 5, 12)], True),  # there is something to read, and it isn't
+        ([(0, 5, 9), (100, 6, 12)], False),
+        ([(0, 5, 5), (100, 5, 5)], False),  # nothing comes: nothing to read
+        ([(0, 5, 5), (50, 5, 5), (60, 5, 6), (100, 5, 6)], False),  # something came a while ago
+        ([(0, 5, 5), (50, 5, 5), (60, 5, 6), (151, 5, 6)], True),
+    ],
+)
+def test_a_source_that_stands_still_though_there_is_something_to_read_is_noticed(looks, stuck):
+    progress = Progress()
+    found = [progress.stuck({TP0: position}, {TP0: end}, at) for at, position, end in looks]
+    assert found[-1] is stuck
+    assert not any(found[:-1])
+
+
+def test_a_device_that_says_much_at_once_makes_the_agent_wait_for_a_flush(owned):
+    swings = [reading(n, at=T0 + n, temperature=40 if n % 2 else 20) for n in range(1_200)]
+    feed(owned, *swings)
+    assert is_full(owned)

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 from tests.proof.history import wandering
-from tests.proof.kafka import committed_lag, publish, quiet
-from tests.proof.outcome import Outcome, assert_same, outcome, undisturbed
+from tests.proof.kafka import Sent, committed_lag, publish, quiet
+from tests.proof.outcome import Outcome, assert_same, of_rule, outcome, undisturbed
 from tests.proof.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -136,3 +136,13 @@ async def test_sigterm_under_load_leaves_nothing_to_do_again(
     found = await outcome(kafka.bootstrap, prefix)
     assert_same(found, clean)
     assert found.published == len(found.events), "a graceful stop repeated events"
+
+
+async def test_a_device_with_thousands_of_events_at_once_gets_them_all_in_order(
+    kafka, prefix, tmp_path
+):
+    swings = [Sent("attic", {"temperature": 40 - 20 * (n % 2)}, START + n) for n in range(6_000)]
+    found = await undisturbed(kafka.bootstrap, prefix, tmp_path, swings)
+    assert of_rule(found, "temperature-high") == [
+        *([("attic", "fired"), ("attic", "resolved")] * 3_000)
+    ]
