@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 PREFIX = "SMART_IOT_"
 
@@ -31,6 +32,14 @@ def _seconds(text: str) -> float:
     if not 0 < value < 1e9:
         raise ValueError("is not a positive number of seconds")
     return value
+
+
+def _timezone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is not the name of a time zone, such as Asia/Ho_Chi_Minh") from None
+    return text
 
 
 def _setting(default: Any, explain: str, parse: Callable[[str], Any] = str, **more: Any) -> Any:
@@ -75,7 +84,7 @@ class Settings:
     session_timeout: float = _setting(
         10.0, "seconds without a heartbeat until Kafka gives our partitions away", _seconds
     )
-    naive_timezone: str = _setting("UTC", "time zone of timestamps that name none")
+    naive_timezone: str = _setting("UTC", "time zone of timestamps that name none", _timezone)
     log_level: str = _setting(
         "INFO",
         "least severe log line that is written",

@@ -1,9 +1,4 @@
-"""Settings in; out come the faust.App, every topic, and every other name that Kafka will keep.
-
-Names live here and nowhere else: moving a file never orphans state. The names of the contract are
-`readings`, `alerts`, `alerts-open` and `readings-rejected`; the app's id (its consumer group), the
-table's changelog and the checks are ours. A prefix goes before each of them.
-"""
+"""Settings in; the faust.App and the topics that it reads out, each topic fit for its use."""
 
 from __future__ import annotations
 
@@ -27,13 +22,12 @@ from faust.types import TP
 from mode import Service
 from yarl import URL
 
+from pipeline.names import LARGEST_RECORD, Names
 from pipeline.settings import Settings, SettingsError, from_environment
 from pipeline.transport import Chunks, TableManager
 
 log = logging.getLogger(__name__)
 
-DAY_MS = 24 * 3600 * 1000
-LARGEST_RECORD = 16 << 20  # of readings too, so that the rejected topic can say why not
 BROKER_PATIENCE = 60.0  # seconds to wait for a broker at start
 
 
@@ -45,38 +39,6 @@ def end_process(reason: str) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(70)
-
-
-class Names:
-    """Every name that Kafka keeps, with its prefix."""
-
-    def __init__(self, prefix: str) -> None:
-        self.app = f"{prefix}smart-iot"
-        self.readings = f"{prefix}readings"
-        self.alerts = f"{prefix}alerts"
-        self.alerts_open = f"{prefix}alerts-open"
-        self.rejected = f"{prefix}readings-rejected"
-        self.checks = f"{prefix}smart-iot-checks"
-        self.table = "devices"
-        self.changelog = f"{self.app}-{self.table}-changelog"
-
-    def policies(self) -> dict[str, dict[str, str]]:
-        """Topic to the configuration with which we create it."""
-        compacted = {"cleanup.policy": "compact"}
-        return {
-            # recorded data keeps its old times, so age must not delete it
-            self.readings: {
-                "retention.ms": "-1",
-                "retention.bytes": str(1 << 30),
-                "max.message.bytes": str(LARGEST_RECORD),
-            },
-            self.alerts: {"retention.ms": str(7 * DAY_MS)},
-            self.alerts_open: compacted,
-            self.rejected: {"retention.ms": str(7 * DAY_MS)},
-            self.checks: {"retention.ms": str(DAY_MS)},
-            # a row is one record, with its events while they are not announced
-            self.changelog: {**compacted, "max.message.bytes": str(LARGEST_RECORD)},
-        }
 
 
 class UnusableTopic(Exception):

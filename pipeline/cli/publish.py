@@ -25,6 +25,8 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from pipeline.cli import Refusal
+from pipeline.names import Names
 from pipeline.records import Rejected, decode
 from pipeline.settings import Settings, from_environment
 
@@ -33,12 +35,6 @@ CHUNK = 1 << 16
 LONGEST_LINE = 16 << 20  # what the broker takes as one record
 SHOWN_REFUSALS = 20
 TIMEOUT_MS = 10_000
-
-
-class Unreachable(click.ClickException):
-    """The broker, or the topic on it, can't be had."""
-
-    exit_code = 2
 
 
 class Record(NamedTuple):
@@ -130,7 +126,7 @@ class Sending:
         self._preserve_time = preserve_time
         self._raw = raw
         self._naive_timezone = ZoneInfo(settings.naive_timezone)
-        self._topic = f"{settings.topic_prefix}readings"
+        self._topic = Names(settings.topic_prefix).readings
         self.check_one = False
         self.sent = 0
         self.refused = 0
@@ -156,7 +152,7 @@ class Sending:
                 while waiting:
                     await self._acknowledged(waiting)
         except KafkaError as error:
-            raise Unreachable(
+            raise Refusal(
                 f"Kafka at {self._settings.bootstrap} took {self.sent} readings, then no more: "
                 f"{error}"
             ) from None
@@ -219,13 +215,13 @@ class Sending:
             request = MetadataRequest([self._topic], allow_auto_topic_creation=False)
             answer = await client.send(client.get_random_node(), request)
         except (KafkaError, OSError) as error:
-            raise Unreachable(
+            raise Refusal(
                 f"Kafka can't be reached at {self._settings.bootstrap}: {error}"
             ) from None
         finally:
             await client.close()
         if any(error for error, *_ in answer.topics):
-            raise Unreachable(
+            raise Refusal(
                 f"topic {self._topic} does not exist at {self._settings.bootstrap}: "
                 "the worker creates it when it starts"
             )
@@ -262,7 +258,8 @@ def _opened(path: str) -> Iterator[tuple[BinaryIO, int | None, Callable[[], int]
             else:
                 yield file, size, file.tell
     except (OSError, EOFError, zlib.error) as error:
-        raise click.FileError(path, getattr(error, "strerror", None) or str(error)) from None
+        why = getattr(error, "strerror", None) or error
+        raise Refusal(f"{path} can't be read: {why}") from None
 
 
 async def read_lines(stream: BinaryIO, tell: Callable[[], int]) -> AsyncIterator[Line]:
@@ -274,7 +271,7 @@ async def read_lines(stream: BinaryIO, tell: Callable[[], int]) -> AsyncIterator
             number += 1
             yield Line(number, text.removesuffix(b"\r"), tell())
         if len(begun) > LONGEST_LINE:
-            raise click.ClickException(f"line {number + 1} is longer than {LONGEST_LINE} bytes")
+            raise Refusal(f"line {number + 1} is longer than {LONGEST_LINE} bytes")
     if begun:
         yield Line(number + 1, begun, tell())
 

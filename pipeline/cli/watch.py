@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import os
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ import aiohttp
 import click
 from yarl import URL
 
+from pipeline.cli import Refusal
 from pipeline.settings import from_environment
 from pipeline.web.alerts import Highest
 
@@ -22,13 +22,9 @@ SILENCE = 60.0  # seconds: the view says something every 25, so then the line is
 REMEMBERED = 10_000
 LARGEST_MESSAGE = 4 << 20
 COLOURS = {"danger": "red", "warning": "yellow", "info": "blue", "resolved": "green"}
-UNPRINTABLE_IN_JSON = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-
-
-class Refused(click.ClickException):
-    """The view won't have us, and asking again would not help."""
-
-    exit_code = 2
+UNPRINTABLE_IN_JSON = re.compile(
+    "[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 @click.command()
@@ -42,13 +38,8 @@ def watch(url: str | None, device: str | None, severity: str | None, as_json: bo
     asked = {"device": device, "severity": severity}
     address = address.update_query({name: text for name, text in asked.items() if text})
     show = json_line if as_json else text_line
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(Watching(address, lambda event: click.echo(show(event))).run())
-    except KeyboardInterrupt:
-        pass
-    except BrokenPipeError:
-        # whoever read our output left; Python would complain when it flushes the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Watching:
@@ -81,12 +72,12 @@ class Watching:
                 return await self._receive(socket)
         except aiohttp.WSServerHandshakeError as error:
             if error.status < 500:
-                raise Refused(
+                raise Refusal(
                     f"{self._address} answers {error.status} {printable(error.message)}"
                 ) from None
             return f"{self._address} answers {error.status}"
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
-            raise Refused(f"{self._address} is no ws:// or wss:// address") from None
+            raise Refusal(f"{self._address} is no ws:// or wss:// address") from None
         except (aiohttp.ClientError, OSError) as error:
             return f"no connection to {self._address.origin()}: {error}"
 

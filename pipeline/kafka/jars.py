@@ -15,6 +15,7 @@ from pipeline.supervisor import tied_to_this_process
 
 POM = Path(__file__).with_name("pom.xml")
 OLDEST_JAVA = 17
+LONGEST_REASON = 300
 FETCH_PATIENCE = 900.0  # seconds to wait for another process that is fetching the same jars
 # Maven's own patience with a repository that doesn't answer is half an hour.
 MAVEN_LIMITS = (
@@ -81,14 +82,19 @@ def _fetch(folder: Path, say: Callable[[str], None]) -> None:
             "or use a Kafka of yours with --bootstrap"
         )
     say(f"fetching Kafka {version()} with Maven, once…")
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as work:
+    unfinished = f".fetching-{folder.name}-"
+    for left in folder.parent.glob(f"{unfinished}*"):  # by a process that was killed
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=unfinished) as work:
         shutil.copy(POM, work)
         _run(mvn, Path(work), say)
         (Path(work) / "jars").rename(folder)
 
 
 def _run(mvn: str, work: Path, say: Callable[[str], None]) -> None:
-    command = [mvn, "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"]
+    # By its full name, in the version of the pom: the short one needs the repository's index.
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies"
+    command = [mvn, "-B", goal, "-DincludeScope=runtime"]
     with subprocess.Popen(
         [*command, f"-DoutputDirectory={work / 'jars'}", *MAVEN_LIMITS],
         cwd=work,
@@ -118,5 +124,5 @@ def _first_error(lines: Iterable[str], say: Callable[[str], None]) -> str:
             if jars % 20 == 0:
                 say(f"fetching Kafka… {jars} jars")
         elif line.startswith("[ERROR]") and not error:
-            error = " ".join(line.removeprefix("[ERROR]").split())[:500]
-    return error
+            error = " ".join(line.removeprefix("[ERROR]").split()).removesuffix(" -> [Help 1]")
+    return error[-LONGEST_REASON:]  # the cause comes last

@@ -58,29 +58,32 @@ class Device:
     """What is remembered of a device; two are equal if they remember the same.
 
     `last_seen` is an `at`, `time` the newest judged time and `values` what was newest then (all
-    -inf or empty before the first reading). `cadence` is the median of `gaps`, 0 if there is none.
-    A `retired` device remembers nothing but its rules' last starts, and its row can be deleted.
+    -inf or empty before the first reading). `alerts` is None until the first one is fired: most
+    devices of a million never do. A `retired` device remembers nothing but its last starts, and its
+    row can be deleted.
     """
 
     __slots__ = (
-        "alerts", "cadence", "gaps", "id", "last_seen", "readings", "recent", "retired", "time",
-        "values",
+        "alerts", "gaps", "id", "last_seen", "readings", "recent", "retired", "time", "values",
     )  # fmt: skip
 
     def __init__(self, device_id: str) -> None:
         self.id: Final = device_id
-        self.alerts: Final = Alerts(device_id)
+        self.alerts: Alerts | None = None
         self.retired = False
         self.last_seen = UNKNOWN
         self.time = UNKNOWN
         self.readings = 0
-        self.cadence = 0.0
         self.values: dict[str, float] = {}
         self.gaps: list[float] = []
         self.recent: list[int] = []
 
     def open_alerts(self) -> list[Episode]:
-        return list(self.alerts.open.values())
+        return [] if self.alerts is None else list(self.alerts.open.values())
+
+    def cadence(self) -> float:
+        """Seconds from one reading to the next, by the median; 0 while no gap is known."""
+        return offline.cadence(self.gaps)
 
     def retire(self) -> None:
         """Forget all but the last starts, which keep the next alert's id from being a used one."""
@@ -88,7 +91,6 @@ class Device:
         self.last_seen = UNKNOWN
         self.time = UNKNOWN
         self.readings = 0
-        self.cadence = 0.0
         self.values = {}
         self.gaps = []
         self.recent = []
@@ -97,8 +99,7 @@ class Device:
         """Plain values, cheap to serialise; the first tells their layout."""
         return [
             VERSION, self.retired, self.last_seen, self.time, self.readings, dict(self.values),
-            list(self.gaps), list(self.recent), dict(self.alerts.starts),
-            [episode.pack() for episode in self.alerts.open.values()],
+            list(self.gaps), list(self.recent), None if self.alerts is None else self.alerts.pack(),
         ]  # fmt: skip
 
     @staticmethod
@@ -112,12 +113,8 @@ class Device:
         device.readings = row[4]
         device.values = dict(row[5])
         device.gaps = list(row[6])
-        device.cadence = offline.median(device.gaps)
         device.recent = list(row[7])
-        device.alerts.starts = dict(row[8])
-        for packed in row[9]:
-            episode = Episode.unpack(device_id, packed)
-            device.alerts.open[episode.rule] = episode
+        device.alerts = None if row[8] is None else Alerts.unpack(device_id, row[8])
         return device
 
     def __eq__(self, other: object) -> bool:
@@ -126,9 +123,10 @@ class Device:
 
 class Engine:
     """`max_skew`: how far a device's time may be from its record's and still be believed.
-    `max_lateness`: how old a reading may be, beside the newest, and still be only late."""
+    `max_lateness`: how old a reading may be, beside the newest, and still be only late.
+    `calm`: no device has anything due sooner than this after its last reading."""
 
-    __slots__ = ("_calm", "max_lateness", "max_skew", "rulebook")
+    __slots__ = ("calm", "max_lateness", "max_skew", "rulebook")
 
     def __init__(
         self, rulebook: Rulebook = DEFAULT, max_skew: float = 300.0, max_lateness: float = 300.0
@@ -137,8 +135,7 @@ class Engine:
         self.max_skew: Final = max_skew
         self.max_lateness: Final = max_lateness
         rule = rulebook.offline
-        # After a shorter silence than this nothing of any device can be due.
-        self._calm: Final = (
+        self.calm: Final = (
             rulebook.retire_after
             if rule is None
             else min(offline.shortest_limit(rule), rulebook.retire_after)
@@ -155,11 +152,12 @@ class Engine:
         if len(device.values) + len(values) > MAX_METRICS:
             self._check_metrics(device, values)
         events: list[Event] = []
-        if at - device.last_seen >= self._calm:
+        if at - device.last_seen >= self.calm:
             events = self.settle(device, at, judged_from)
         judged = self._judged_time(reading, at)
-        if device.alerts.open:
-            self._return(device, judged, at, events)
+        alerts = device.alerts
+        if alerts is not None and alerts.open:
+            self._return(alerts, judged, at, events)
         self._count_in(device, at)
         if reading.sequence is not None and self._is_repeat(device, reading):
             return "repeat", events
@@ -175,7 +173,7 @@ class Engine:
         else:
             for metric, value in values.items():
                 known[intern(metric)] = value  # a million devices share the names
-        if device.alerts.open or not self._is_quiet(values):
+        if (alerts is not None and alerts.open) or not self._is_quiet(values):
             self._judge(device, values, judged, at, events)
         return "judged", events
 
@@ -213,7 +211,7 @@ class Engine:
         gap = at - device.last_seen
         rule = self.rulebook.offline
         if rule is not None and offline.BURST <= gap < NEVER:
-            device.cadence = offline.learn(device.gaps, gap, rule.gaps)
+            offline.learn(device.gaps, gap, rule.gaps)
         device.last_seen = at
         device.readings += 1
         device.retired = False
@@ -245,11 +243,14 @@ class Engine:
         at: float,
         events: list[Event],
     ) -> None:
+        alerts = device.alerts
+        if alerts is None:
+            alerts = device.alerts = Alerts(device.id)
         faulty = False
         for bounds in self.rulebook.ranges:
             found = fault.crossed(bounds, values)
             faulty = faulty or bool(found)
-            event = fault.judge(bounds, device.alerts, values, found, judged, at)
+            event = fault.judge(bounds, alerts, values, found, judged, at)
             if event is not None:
                 events.append(event)
         if faulty:
@@ -258,21 +259,23 @@ class Engine:
             value = values.get(rule.metric)
             if value is None:
                 continue
-            event = threshold.judge(rule, device.alerts, value, judged, at)
+            event = threshold.judge(rule, alerts, value, judged, at)
             if event is not None:
                 events.append(event)
 
-    def _return(self, device: Device, judged: float, at: float, events: list[Event]) -> None:
+    def _return(self, alerts: Alerts, judged: float, at: float, events: list[Event]) -> None:
         rule = self.rulebook.offline
-        episode = None if rule is None else device.alerts.open.get(rule.name)
+        episode = None if rule is None else alerts.open.get(rule.name)
         if episode is not None:
-            events.append(device.alerts.resolve(episode, "device_returned", judged, at))
+            events.append(alerts.resolve(episode, "device_returned", judged, at))
 
     def _offline_at(self, device: Device, judged_from: float) -> float:
         rule = self.rulebook.offline
-        if rule is None or device.readings < rule.min_readings or rule.name in device.alerts.open:
+        if rule is None or device.readings < rule.min_readings:
             return NEVER
-        limit = offline.limit(rule, device.cadence)
+        if device.alerts is not None and rule.name in device.alerts.open:
+            return NEVER
+        limit = offline.limit(rule, device.gaps)
         return offline.judged_at(device.last_seen, limit, judged_from)
 
     def _retires_at(self, device: Device, judged_from: float) -> float:
@@ -283,14 +286,17 @@ class Engine:
     def _go_offline(self, device: Device) -> Event:
         rule = self.rulebook.offline
         assert rule is not None  # noqa: S101  (nothing was due without it)
-        due = device.last_seen + offline.limit(rule, device.cadence)
+        due = device.last_seen + offline.limit(rule, device.gaps)
+        if device.alerts is None:
+            device.alerts = Alerts(device.id)
         return device.alerts.fire(rule.name, rule.severity, "offline", due, due)
 
     def _retire(self, device: Device, events: list[Event]) -> None:
         due = device.last_seen + self.rulebook.retire_after
-        for episode in device.open_alerts():
-            value = None if episode.metric is None else device.values.get(episode.metric)
-            events.append(device.alerts.resolve(episode, "device_retired", due, due, value))
+        if device.alerts is not None:
+            for episode in device.open_alerts():
+                value = None if episode.metric is None else device.values.get(episode.metric)
+                events.append(device.alerts.resolve(episode, "device_retired", due, due, value))
         device.retire()
 
 

@@ -110,6 +110,18 @@ class Alerts:
         self.open: dict[str, Episode] = {}
         self.starts: dict[str, int] = {}
 
+    def pack(self) -> list[Any]:
+        return [dict(self.starts), [episode.pack() for episode in self.open.values()]]
+
+    @staticmethod
+    def unpack(device_id: str, row: list[Any]) -> Alerts:
+        alerts = Alerts(device_id)
+        alerts.starts = dict(row[0])
+        for packed in row[1]:
+            episode = Episode.unpack(device_id, packed)
+            alerts.open[episode.rule] = episode
+        return alerts
+
     def fire(
         self,
         rule: str,

@@ -13,16 +13,15 @@ BURST: Final = 1.0  # seconds; readings closer than this come from one transmiss
 NEVER: Final = float("inf")
 
 
-def learn(gaps: list[float], gap: float, keep: int) -> float:
-    """Remember a gap, forget the oldest beyond `keep`, and return the new cadence."""
+def learn(gaps: list[float], gap: float, keep: int) -> None:
+    """Remember a gap and forget the oldest beyond `keep`."""
     gaps.append(gap)
     if len(gaps) > keep:
         del gaps[: len(gaps) - keep]
-    return median(gaps)
 
 
-def median(gaps: list[float]) -> float:
-    """0 where no gap is known."""
+def cadence(gaps: list[float]) -> float:
+    """The median; 0 where no gap is known."""
     if not gaps:
         return 0.0
     ordered = sorted(gaps)
@@ -32,11 +31,11 @@ def median(gaps: list[float]) -> float:
     return (ordered[middle - 1] + ordered[middle]) / 2.0
 
 
-def limit(rule: Offline, cadence: float) -> float:
-    """How long a device of this cadence may be silent."""
+def limit(rule: Offline, gaps: list[float]) -> float:
+    """How long a device with these gaps may be silent."""
     if rule.after is not None:
         return rule.after
-    return max(rule.floor, rule.factor * cadence)
+    return max(rule.floor, rule.factor * cadence(gaps))
 
 
 def shortest_limit(rule: Offline) -> float:

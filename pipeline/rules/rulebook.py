@@ -21,8 +21,8 @@ class Level:
     def __init__(self, severity: str, line: float, clear: float) -> None:
         _check_severity(severity)
         self.severity: Final = severity
-        self.line: Final = line
-        self.clear: Final = clear
+        self.line: Final = float(line)
+        self.clear: Final = float(clear)
 
 
 class Threshold:
@@ -68,11 +68,11 @@ class Bounds:
     __slots__ = ("high", "low", "metric")
 
     def __init__(self, metric: str, low: float, high: float) -> None:
-        if not low < high:
-            raise ValueError(f"{metric}: {low} is not below {high}")
         self.metric: Final = metric
-        self.low: Final = low
-        self.high: Final = high
+        self.low: Final = float(low)
+        self.high: Final = float(high)
+        if not self.low < self.high:
+            raise ValueError(f"{metric}: {self.low} is not below {self.high}")
 
 
 class Range:

@@ -33,6 +33,7 @@ from pipeline.metrics import (
     RELAY_SECONDS,
     label,
 )
+from pipeline.names import Names
 from pipeline.settings import Settings
 from pipeline.web.alerts import Alert, Highest, OpenAlerts, Unreadable
 from pipeline.web.hub import SERVICE_RESTART, Hub
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 100_000  # alerts whose highest seq is remembered
 REWIND = 60.0  # seconds of `alerts` read again at a start; `alerts-open` must not lag by more
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds
 LOOK = 5.0  # seconds between two looks at where the topics end
 TOPIC_POLL = 0.5  # seconds between two looks for topics that don't exist yet
 REQUEST_TIMEOUT_MS = 10_000
@@ -60,8 +61,8 @@ class Gone(Exception):
 class Feed:
     def __init__(self, settings: Settings, hub: Hub) -> None:
         self._kafka = settings.kafka()
-        self._alerts_topic = f"{settings.topic_prefix}alerts"
-        self._open_topic = f"{settings.topic_prefix}alerts-open"
+        names = Names(settings.topic_prefix)
+        self._alerts_topic, self._open_topic = names.alerts, names.alerts_open
         self._hub = hub
         self._open = OpenAlerts(REMEMBERED)
         self._relayed = Highest(REMEMBERED)
@@ -145,7 +146,7 @@ class Feed:
             fetch_min_bytes=1,
             fetch_max_wait_ms=500,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
-            metadata_max_age_ms=30_000,  # so that new partitions are seen
+            metadata_max_age_ms=10_000,  # so that new partitions are seen
         )
         try:
             await consumer.start()

@@ -25,7 +25,7 @@ from pipeline.web.hub import GOING_AWAY, TRY_AGAIN_LATER, Full, Hub, Viewer
 
 HEARTBEAT = 25.0  # seconds between two WebSocket pings; half of it without an answer is the end
 LARGEST_MESSAGE = 4096  # bytes; we listen to nothing that a viewer says
-CLOSE_GRACE = {GOING_AWAY: 1.5}  # seconds to take the close frame, else 5; a stop has 2 in all
+CLOSE_GRACE, STOP_GRACE = 5.0, 1.5  # seconds a viewer has to answer our close; a stop has 2 in all
 ABNORMAL = 1006
 BREATH = 100  # backlog messages between two turns of the event loop
 DEVELOPMENT_ORIGINS = frozenset({"http://localhost:3000", "http://127.0.0.1:3000"})
@@ -103,10 +103,13 @@ class Live:
         VIEWERS_CLOSED.labels(label(code, CLOSE_CODES)).inc()
         message = b"too far behind: come back" if code == TRY_AGAIN_LATER else b""
         try:
-            async with asyncio.timeout(CLOSE_GRACE.get(code, 5.0)):
-                await ws.close(code=code, message=message)
+            async with asyncio.timeout(STOP_GRACE if code == GOING_AWAY else CLOSE_GRACE):
+                # drain=False: aiohttp's drain waits on the very future that cancelling the writer
+                # has cancelled, and would end us with it
+                await ws.close(code=code, message=message, drain=False)
         except TimeoutError:
-            if request.transport is not None:
+            # at a stop the rest may still go out; else it would hold the memory that we want back
+            if code != GOING_AWAY and request.transport is not None:
                 request.transport.abort()
 
 

@@ -6,8 +6,8 @@ import asyncio
 from collections import defaultdict
 from typing import Any, NamedTuple
 
+from pipeline.names import Names
 from pipeline.rules.clock import PartitionClock
-from pipeline.streams import Names
 from tables.devices import Partition
 
 

@@ -12,6 +12,7 @@ from pipeline.rules import DEFAULT, Device, Engine, Event, Level, Reading, Ruleb
 START = 1_795_341_600.0  # 2026-11-22T10:00:00Z
 NO_GRACE = float("-inf")
 NEVER = float("inf")
+USUAL = {"temperature": 20.0}
 LADDER = Rulebook(
     thresholds=[
         Threshold(
@@ -36,17 +37,18 @@ class History:
         self,
         at: float,
         time: float | None = None,
+        values: dict[str, float] | None = None,
         *,
         record_time: float | None = None,
         sequence: int | None = None,
         judged_from: float = NO_GRACE,
-        **values: float,
+        **named: float,
     ) -> str:
         reading = Reading(
             self.device.id,
             None if time is None else START + time,
             START + (at if record_time is None else record_time),
-            values or {"temperature": 20.0},
+            {metric: float(value) for metric, value in (values or named or USUAL).items()},
             sequence,
         )
         verdict, events = self.engine.reading(self.device, reading, START + at, judged_from)
@@ -74,7 +76,7 @@ def play(metric: str, history: Iterable[tuple[float, float]], rulebook: Rulebook
     """Events of one metric's readings, (seconds after START, value)."""
     told = History(rulebook)
     for at, value in history:
-        told.reading(at, **{metric: value})
+        told.reading(at, values={metric: value})
     return told.events
 
 

@@ -22,7 +22,7 @@ def test_a_value_that_its_sensor_cannot_measure_is_a_fault_and_not_weather(
     metric: str, value: float, bound: float
 ) -> None:
     told = History()
-    assert told.reading(5, 3, **{metric: value}) == "judged"
+    assert told.reading(5, 3, {metric: value}) == "judged"
     assert told.steps == ["sensor-fault fired"]
     event = told.events[0]
     assert (event.reason, event.severity, event.metric, event.value, event.threshold) == (
@@ -37,7 +37,7 @@ def test_a_value_that_its_sensor_cannot_measure_is_a_fault_and_not_weather(
 )
 def test_the_bounds_themselves_can_be_measured(metric: str, value: float) -> None:
     told = History()
-    told.reading(0, **{metric: value})
+    told.reading(0, values={metric: value})
     assert "sensor-fault fired" not in told.steps
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 PARTITIONS = 3
 
@@ -74,6 +74,9 @@ class AlertLog:
                 NewTopic(self.open, partitions, 1, topic_configs=compacted),
             ],
         )
+
+    async def grow(self, partitions: int) -> None:
+        await self._admin("create_partitions", {self.alerts: NewPartitions(partitions)})
 
     async def delete(self) -> None:
         await self._admin("delete_topics", [self.alerts, self.open])

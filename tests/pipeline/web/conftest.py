@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
 
+from pipeline.kafka.broker import RunningKafka
 from pipeline.metrics import REGISTRY
 from pipeline.settings import Settings
 from pipeline.web.server import WebView
@@ -20,10 +21,10 @@ from tests.pipeline.web.alert_log import AlertLog, alert_log
 PATIENCE = 60.0
 
 
-async def until(true: Callable[[], Any]) -> None:
+async def until(true: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE):
-        while not true():
-            await asyncio.sleep(0.01)
+        while not await true():  # noqa: ASYNC110  another process decides it
+            await asyncio.sleep(0.02)
 
 
 def metric(name: str, **labels: str) -> float:
@@ -68,14 +69,22 @@ class Site:
             return answer.status, await answer.json()
 
     async def until_ready(self) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while (await self.get("/-/ready"))[0] != 200:
-                await asyncio.sleep(0.02)
+        async def ready() -> bool:
+            return (await self.get("/-/ready"))[0] == 200
+
+        await until(ready)
 
     async def until_open(self, *alert_ids: str) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while await self.open() != list(alert_ids):
-                await asyncio.sleep(0.02)
+        async def open_now() -> bool:
+            return await self.open() == list(alert_ids)
+
+        await until(open_now)
+
+    async def until_viewers(self, number: int) -> None:
+        async def watching() -> bool:
+            return metric("smart_iot_web_viewers") == number
+
+        await until(watching)
 
     async def open(self) -> list[str]:
         status, alerts = await self.get("/api/alerts/active/")
@@ -107,12 +116,12 @@ async def running(settings: Settings, **more: Any) -> AsyncIterator[Site]:
 
 
 @pytest.fixture
-def settings(kafka: Any, prefix: str) -> Settings:
+def settings(kafka: RunningKafka, prefix: str) -> Settings:
     return replace(Settings(), bootstrap=kafka.bootstrap, topic_prefix=prefix, web_port=0)
 
 
 @pytest.fixture
-async def unborn_log(kafka: Any, prefix: str) -> AsyncIterator[AlertLog]:
+async def unborn_log(kafka: RunningKafka, prefix: str) -> AsyncIterator[AlertLog]:
     """Its topics don't exist yet."""
     async with alert_log(kafka.bootstrap, prefix) as log:
         yield log

@@ -1,0 +1,43 @@
+"""A prefix in; every name that Kafka keeps, and the policy of every topic, out.
+
+Names live here and nowhere else: moving a file never orphans state. `readings`, `alerts`,
+`alerts-open` and `readings-rejected` are the contract's; the app's id (its consumer group), the
+table's changelog and the checks are ours.
+"""
+
+from __future__ import annotations
+
+DAY_MS = 24 * 3600 * 1000
+LARGEST_RECORD = 16 << 20  # of readings too, so that the rejected topic can say why not
+
+
+class Names:
+    """Every name that Kafka keeps, with its prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self.app = f"{prefix}smart-iot"
+        self.readings = f"{prefix}readings"
+        self.alerts = f"{prefix}alerts"
+        self.alerts_open = f"{prefix}alerts-open"
+        self.rejected = f"{prefix}readings-rejected"
+        self.checks = f"{prefix}smart-iot-checks"
+        self.table = "devices"
+        self.changelog = f"{self.app}-{self.table}-changelog"
+
+    def policies(self) -> dict[str, dict[str, str]]:
+        """Topic to the configuration with which we create it."""
+        compacted = {"cleanup.policy": "compact"}
+        return {
+            # recorded data keeps its old times, so age must not delete it
+            self.readings: {
+                "retention.ms": "-1",
+                "retention.bytes": str(1 << 30),
+                "max.message.bytes": str(LARGEST_RECORD),
+            },
+            self.alerts: {"retention.ms": str(7 * DAY_MS)},
+            self.alerts_open: compacted,
+            self.rejected: {"retention.ms": str(7 * DAY_MS)},
+            self.checks: {"retention.ms": str(DAY_MS)},
+            # a row is one record, with its events while they are not announced
+            self.changelog: {**compacted, "max.message.bytes": str(LARGEST_RECORD)},
+        }

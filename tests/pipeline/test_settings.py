@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.settings import Settings, SettingsError
+
+
+def refused(**environment: str) -> list[str]:
+    with pytest.raises(SettingsError) as raised:
+        Settings.of({f"SMART_IOT_{name}": value for name, value in environment.items()})
+    return str(raised.value).splitlines()
+
+
+def test_an_empty_environment_gives_the_defaults_of_the_seed() -> None:
+    settings = Settings.of({})
+    assert settings == Settings()
+    assert (settings.bootstrap, settings.web_host, settings.web_port) == (
+        "localhost:9092",
+        "127.0.0.1",
+        8000,
+    )
+
+
+def test_each_setting_is_read_from_its_name_in_capitals() -> None:
+    settings = Settings.of(
+        {
+            "SMART_IOT_BOOTSTRAP": "one:1,two:2",
+            "SMART_IOT_PARTITIONS": "3",
+            "SMART_IOT_FLUSH_INTERVAL": "0.25",
+            "SMART_IOT_LOG_LEVEL": "debug",
+            "PARTITIONS": "99",
+        }
+    )
+    assert (settings.partitions, settings.flush_interval, settings.log_level) == (3, 0.25, "DEBUG")
+    assert settings.kafka() == {
+        "bootstrap_servers": ["one:1", "two:2"],
+        "security_protocol": "PLAINTEXT",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PARTITIONS", "three", "is not a whole number"),
+        ("PARTITIONS", "0", "must be at least 1"),
+        ("REPLICATION", "1.5", "is not a whole number"),
+        ("VIEWERS", "-1", "must be at least 1"),
+        ("VIEWER_QUEUE", "0", "must be at least 1"),
+        ("WEB_PORT", "65536", "is not a port (0 to 65535)"),
+        ("WEB_PORT", "-1", "is not a port (0 to 65535)"),
+        ("FLUSH_INTERVAL", "soon", "is not a number of seconds"),
+        ("FLUSH_INTERVAL", "0", "is not a positive number of seconds"),
+        ("FLUSH_INTERVAL", "nan", "is not a positive number of seconds"),
+        ("SESSION_TIMEOUT", "inf", "is not a positive number of seconds"),
+        ("SECURITY_PROTOCOL", "TLS", "is not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+        ("SASL_MECHANISM", "GSSAPI", "is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
+        ("LOG_LEVEL", "LOUD", "is not one of DEBUG, INFO, WARNING, ERROR"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(name: str, value: str, said: str) -> None:
+    assert refused(**{name: value}) == [f"SMART_IOT_{name}={value} {said}"]
+
+
+def test_all_wrong_values_are_named_at_once() -> None:
+    assert refused(PARTITIONS="three", FLUSH_INTERVAL="soon", LOG_LEVEL="LOUD") == [
+        "SMART_IOT_PARTITIONS=three is not a whole number",
+        "SMART_IOT_FLUSH_INTERVAL=soon is not a number of seconds",
+        "SMART_IOT_LOG_LEVEL=LOUD is not one of DEBUG, INFO, WARNING, ERROR",
+    ]
+    assert len(refused(PARTITIONS="0", WEB_PORT="65536", FLUSH_TIMEOUT="11")) == 3
+
+
+def test_a_flush_must_end_before_kafka_gives_the_partitions_away() -> None:
+    (line,) = refused(FLUSH_TIMEOUT="10", SESSION_TIMEOUT="10")
+    assert line.startswith(
+        "SMART_IOT_FLUSH_TIMEOUT=10.0 must be below SMART_IOT_SESSION_TIMEOUT=10"
+    )
+
+
+def test_a_secret_can_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("tell nobody\n")
+    settings = Settings.of(
+        {
+            "SMART_IOT_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "SMART_IOT_SASL_USERNAME": "iot",
+            "SMART_IOT_SASL_PASSWORD_FILE": str(tmp_path / "password"),
+        }
+    )
+    assert settings.kafka() == {
+        "bootstrap_servers": ["localhost:9092"],
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": "iot",
+        "sasl_plain_password": "tell nobody",
+    }
+
+
+def test_a_secrets_file_that_can_not_be_read_is_refused_by_its_name(tmp_path: Path) -> None:
+    (line,) = refused(SASL_PASSWORD_FILE=str(tmp_path / "none"))
+    assert line == (
+        f"SMART_IOT_SASL_PASSWORD can't be read: SMART_IOT_SASL_PASSWORD_FILE={tmp_path / 'none'}: "
+        "No such file or directory"
+    )
+
+
+def test_a_secret_that_is_set_twice_is_refused_and_never_shown() -> None:
+    (line,) = refused(SASL_PASSWORD="hunter2", SASL_PASSWORD_FILE="/dev/null")  # noqa: S106
+    assert "is set twice" in line
+    assert "hunter2" not in line
+
+
+def test_only_secrets_are_read_from_files() -> None:
+    assert Settings.of({"SMART_IOT_BOOTSTRAP_FILE": "/no/such/file"}) == Settings()
+
+
+def test_the_state_is_kept_below_home_unless_a_folder_is_named() -> None:
+    assert Settings.of({}).state_dir == Path.home() / ".local/share/smart-iot"
+    assert Settings.of({"SMART_IOT_DATA_DIR": "/srv/iot"}).state_dir == Path("/srv/iot")
