@@ -28,6 +28,8 @@ NEVER = float("inf")
 
 def plan(engine: Engine, partition: Partition, row: Row) -> None:
     """Note when the device may next be due, if that is earlier than what is noted."""
+    if row.wake_at <= row.device.last_seen + engine.calm:
+        return  # nothing can be due sooner
     due = engine.due(row.device, partition.clock.judged_from)
     if due < row.wake_at:
         row.wake_at = due

@@ -176,7 +176,7 @@ class Detection:
         if row is None or record.offset <= row.applied[CHECKS]:
             return
         events = self.engine.settle(row.device, horizon, partition.clock.judged_from)
-        if events:
+        if events or row.is_over():
             row.applied[CHECKS] = record.offset
             self.changed(partition, row, events)
         else:

@@ -180,15 +180,18 @@ class Writer:
 def take_cut(partition: Partition) -> Cut:
     """Everything up to now, without an await; what changes from here on is the next cut's."""
     generation = partition.generation
-    rows: list[tuple[bytes, bytes | None]] = [
-        (key.encode(), row.packed(generation)) for key, row in sorted(partition.dirty.items())
-    ]
-    rows += [(key.encode(), None) for key in partition.tombstones if key not in partition.rows]
+    rows: list[tuple[bytes, bytes | None]] = []
+    for key, row in sorted(partition.dirty.items()):
+        if row.is_over():
+            del partition.rows[key]
+            rows.append((key.encode(), None))
+        else:
+            rows.append((key.encode(), row.packed(generation)))
     if rows or partition.pending:
         rows.append((PARTITION_KEY, partition.packed()))
     announced = [(key, row, list(row.outbox)) for key, row in partition.dirty.items() if row.outbox]
     cut = Cut(rows, announced, partition.rejected, partition.pending)
-    partition.dirty, partition.tombstones = {}, set()
+    partition.dirty = {}
     partition.rejected, partition.pending, partition.undelivered = [], [], 0
     return cut
 
@@ -197,9 +200,4 @@ def settle_outboxes(partition: Partition, cut: Cut) -> None:
     """The broker has the cut's events: clear them, and write those rows again, some time."""
     for key, row, events in cut.announced:
         del row.outbox[: len(events)]
-        if row.device.retired and not row.outbox:
-            partition.rows.pop(key, None)
-            partition.dirty.pop(key, None)
-            partition.tombstones.add(key)
-        else:
-            partition.dirty[key] = row
+        partition.dirty[key] = row

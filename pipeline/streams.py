@@ -211,6 +211,7 @@ def _conf(settings: Settings) -> dict[str, Any]:
         "topic_disable_leader": True,
         "topic_replication_factor": settings.replication,
         "recovery_consistency_check": False,  # `restore` looks, and repairs
+        "web_port": settings.web_port,  # for Faust's banner; the server is ours
         "worker_redirect_stdouts": False,
         "datadir": settings.state_dir,
         "TableManager": TableManager,
@@ -235,7 +236,8 @@ def logging_config(level: str) -> dict[str, Any]:
     """One line an event on standard error; libraries from WARNING on, and each repeat once."""
     handler = {"class": "logging.StreamHandler", "formatter": "line"}
     levels = dict.fromkeys(("pipeline", "agents", "tables"), level)
-    levels |= {"pipeline.transport": "WARNING"}  # Faust logs the life of its services there
+    # Faust logs the life of its services under the modules of their classes
+    levels |= dict.fromkeys(("pipeline.transport", "pipeline.app", "tables.devices"), "WARNING")
     return {
         "version": 1,
         "disable_existing_loggers": False,

@@ -56,6 +56,10 @@ class Row:
         self.outbox = outbox
         self.wake_at = float("inf")  # the earliest time for which a check is planned
 
+    def is_over(self) -> bool:
+        """Retired, and nothing is left to say: the row can be deleted."""
+        return self.device.retired and not self.outbox
+
     def packed(self, generation: int) -> bytes:
         outbox = [event.packed() for event in self.outbox]
         return _encode([VERSION, generation, self.applied, self.device.pack(), outbox])
@@ -109,7 +113,6 @@ class Partition:
         "position",
         "rejected",
         "rows",
-        "tombstones",
         "undelivered",
     )
 
@@ -124,7 +127,6 @@ class Partition:
         self.position = 0  # the next offset of the readings
         self.backlog_end = 0  # the source's end when we took over; reached: the backlog is read
         self.dirty: dict[str, Row] = {}
-        self.tombstones: set[str] = set()
         self.rejected: list[Rejection] = []
         self.pending: list[EventT[Any]] = []  # what the next cut covers, and its acks
         self.plan: list[tuple[float, str]] = []  # heap of (due, device): when to send a check
@@ -143,7 +145,7 @@ class Partition:
         fresh = Partition(self.number)
         for name in ("generation", "rows", "clock", "applied", "applied_time", "changelog_next"):
             setattr(fresh, name, getattr(self, name))
-        fresh.dirty, fresh.tombstones = self.dirty, self.tombstones
+        fresh.dirty = self.dirty
         return fresh
 
     def packed(self) -> bytes:

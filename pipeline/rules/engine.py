@@ -194,7 +194,7 @@ class Engine:
 
     def _check_metrics(self, device: Device, values: dict[str, float]) -> None:
         new = sum(1 for metric in values if metric not in device.values)
-        if new and len(device.values) + new > MAX_METRICS:
+        if len(device.values) + new > MAX_METRICS:
             raise Refused("too_many_metrics")
 
     def _judged_time(self, reading: Reading, at: float) -> float:

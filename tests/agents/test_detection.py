@@ -9,6 +9,7 @@ import pytest
 from faust.types import TP
 
 from agents.detection import LARGEST_REJECTED, Progress, detection, is_full
+from agents.writer import take_cut
 from pipeline.streams import app
 from tables.devices import CHECKS, READINGS, Partition
 from tests.agents.shell import partition
@@ -173,3 +174,12 @@ def test_a_device_that_says_much_at_once_makes_the_agent_wait_for_a_flush(owned)
     swings = [reading(n, at=T0 + n, temperature=40 if n % 2 else 20) for n in range(1_200)]
     feed(owned, *swings)
     assert is_full(owned)
+
+
+def test_a_phantom_that_was_heard_of_once_is_forgotten_when_it_retires(owned):
+    feed(owned, reading(0, temperature=20))
+    detection.check(owned, Record(0, None, key=b"attic"), horizon=T0 + 8 * 86_400)
+    assert kinds(owned) == []
+    cut = take_cut(owned)
+    assert (b"attic", None) in cut.rows
+    assert owned.rows == {}

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.settings import Settings, SettingsError
 from pipeline.names import Names
+from pipeline.settings import Settings, SettingsError
 from pipeline.web.feed import Feed
 from pipeline.web.hub import Hub
 from pipeline.web.server import WebView
