@@ -47,14 +47,20 @@ class Lines:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
+        self._passed_over: list[str] = []
         self.seen: list[str] = []
 
     def until(self, part: str) -> str:
-        """The next line that has `part` in it."""
-        for line in self._stream:
-            self.seen.append(line.rstrip("\n"))
+        """The next line that has `part` in it; two programs may say theirs in any order."""
+        for line in self._passed_over:
             if part in line:
-                return self.seen[-1]
+                self._passed_over.remove(line)
+                return line
+        for line in map(str.rstrip, self._stream):
+            self.seen.append(line)
+            if part in line:
+                return line
+            self._passed_over.append(line)
         raise AssertionError(f"ended without saying {part!r}:\n" + "\n".join(self.seen))
 
     def rest(self) -> list[str]:

@@ -166,10 +166,10 @@ def test_a_terminals_ctrl_c_reaches_the_supervisor_alone() -> None:
 
 
 def test_a_line_without_end_is_left_out_and_the_next_one_is_passed_on() -> None:
-    flood = f"print('x' * {4 * LONGEST_LINE}); print('after'); {SLEEP}"
+    flood = f"print('x' * {4 * LONGEST_LINE}); print('next'); {SLEEP}"
     with supervised({"name": "a", "code": flood}) as program:
         program.lines.until("without a line's end left out")
-        assert program.lines.until("after") == "a | after"
+        assert program.lines.until("next") == "a | next"
         assert max(map(len, program.lines.seen)) <= 2 * LONGEST_LINE
 
 

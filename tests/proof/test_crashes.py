@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from pipeline.kafka import running
 from tests.proof.history import wandering
 from tests.proof.kafka import Sent, committed_lag, publish, quiet
 from tests.proof.outcome import Outcome, assert_same, of_rule, outcome, undisturbed
@@ -146,3 +147,27 @@ async def test_a_device_with_thousands_of_events_at_once_gets_them_all_in_order(
     assert of_rule(found, "temperature-high") == [
         *([("attic", "fired"), ("attic", "resolved")] * 3_000)
     ]
+
+
+async def test_a_broker_that_is_killed_and_comes_back_under_load_changes_nothing(
+    prefix, tmp_path, history, clean
+):
+    with running(tmp_path / "kafka") as kafka, Worker(kafka.bootstrap, prefix, tmp_path) as worker:
+        await worker.ready()
+        publishing = asyncio.create_task(
+            publish(kafka.bootstrap, prefix + "readings", history, rate=600)
+        )
+        await asyncio.sleep(5)
+        kafka.kill()
+        await asyncio.sleep(8)
+        kafka.start()
+        assert not publishing.done()
+        await publishing
+        await quiet(kafka.bootstrap, prefix)
+        assert worker.process is not None
+        assert worker.process.poll() is None, worker.tail()
+        assert worker.stop() == 0, worker.tail()
+        found = await outcome(kafka.bootstrap, prefix)
+        written = worker.log.read_text()
+    assert_same(found, clean)
+    assert len(written.splitlines()) < 200, "an outage of seconds floods the log"
