@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -71,6 +72,7 @@ class Settings:
     )
     replication: int = _setting(1, "replicas of the topics that we create", _whole)
     data_dir: str = _setting("", "folder of the RocksDB state; empty: ~/.local/share/smart-iot")
+    cache_dir: str = _setting("", "folder of Kafka's jars for `up`; empty: ~/.cache/smart-iot")
     web_host: str = _setting("127.0.0.1", "address that the web view listens on")
     web_port: int = _setting(8000, "port that the web view listens on; 0 takes a free one", _whole)
     viewers: int = _setting(10_000, "WebSocket viewers at the most", _whole)
@@ -105,13 +107,15 @@ class Settings:
             except ValueError as error:
                 shown = "" if setting.metadata.get("secret") else f"={environment.get(name, '')}"
                 errors.append(f"{name}{shown} {error}")
+        errors += _unknown(environment, known)
+        settings = cls(**values)
+        errors += settings._faults()
         if errors:
             raise SettingsError("\n".join(errors))
-        settings = cls(**values)
-        settings._check()
         return settings
 
-    def _check(self) -> None:
+    def _faults(self) -> list[str]:
+        """What is wrong with values that are well-formed."""
         errors = []
         if not 0 <= self.web_port < 65536:
             errors.append(f"{PREFIX}WEB_PORT={self.web_port} is not a port (0 to 65535)")
@@ -126,8 +130,7 @@ class Settings:
                 f"{PREFIX}SESSION_TIMEOUT={self.session_timeout}: a flush must end before Kafka "
                 "gives our partitions to another worker"
             )
-        if errors:
-            raise SettingsError("\n".join(errors))
+        return errors
 
     @property
     def state_dir(self) -> Path:
@@ -154,6 +157,19 @@ class Settings:
         if self.ssl_certfile:
             context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile or None)
         return context
+
+
+def _unknown(environment: Mapping[str, str], known: Mapping[str, Field[Any]]) -> list[str]:
+    """A name with a slip in it would otherwise be a setting that silently does nothing."""
+    files = {name + "_FILE" for name, setting in known.items() if setting.metadata.get("secret")}
+    allowed = known.keys() | files
+    unknown = [name for name in environment if name.startswith(PREFIX) and name not in allowed]
+    return [f"{name} is no setting{_meant(name, allowed)}" for name in sorted(unknown)]
+
+
+def _meant(name: str, allowed: Iterable[str]) -> str:
+    near = get_close_matches(name, allowed, n=1)
+    return f": {near[0]} is meant?" if near else ""
 
 
 def _text(environment: Mapping[str, str], name: str, *, secret: bool) -> str | None:

@@ -22,6 +22,8 @@ WORKER_ENDS_WITHIN = 20.0  # seconds from SIGTERM to SIGKILL
 KAFKA_ENDS_WITHIN = 10.0
 # After kill -9 of another `up` its children hold the folder for some more milliseconds.
 FOLDER_PATIENCE = 3.0
+# Beside our own broker a killed worker is replaced sooner; Kafka takes no session below 6 s.
+_IMPATIENT = {PREFIX + "SESSION_TIMEOUT": "6", PREFIX + "FLUSH_TIMEOUT": "4"}
 
 
 @click.command()
@@ -62,6 +64,8 @@ async def _run(
         bootstrap = kafka.bootstrap
         children.append(_kafka(kafka, lock))
         environment[PREFIX + "SECURITY_PROTOCOL"] = "PLAINTEXT"  # ours listens on loopback alone
+        if not _IMPATIENT.keys() & environment.keys():
+            environment |= _IMPATIENT
     environment[PREFIX + "BOOTSTRAP"] = bootstrap
     environment[PREFIX + "DATA_DIR"] = str(folder)
     environment[PREFIX + "WEB_PORT"] = str(web[1])

@@ -112,9 +112,29 @@ def test_a_secret_that_is_set_twice_is_refused_and_never_shown() -> None:
 
 
 def test_only_secrets_are_read_from_files() -> None:
-    assert Settings.of({"SMART_IOT_BOOTSTRAP_FILE": "/no/such/file"}) == Settings()
+    (line,) = refused(BOOTSTRAP_FILE="/no/such/file")
+    assert line == "SMART_IOT_BOOTSTRAP_FILE is no setting: SMART_IOT_BOOTSTRAP is meant?"
 
 
 def test_the_state_is_kept_below_home_unless_a_folder_is_named() -> None:
     assert Settings.of({}).state_dir == Path.home() / ".local/share/smart-iot"
     assert Settings.of({"SMART_IOT_DATA_DIR": "/srv/iot"}).state_dir == Path("/srv/iot")
+
+
+def test_a_name_with_a_slip_in_it_is_refused_with_the_right_one() -> None:
+    with pytest.raises(
+        SettingsError, match="SMART_IOT_BOOTSTAP is no setting: SMART_IOT_BOOTSTRAP"
+    ):
+        Settings.of({"SMART_IOT_BOOTSTAP": "localhost:9092"})
+
+
+def test_a_time_zone_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="SMART_IOT_NAIVE_TIMEZONE=Nowhere/At_All is not"):
+        Settings.of({"SMART_IOT_NAIVE_TIMEZONE": "Nowhere/At_All"})
+
+
+def test_a_wrong_range_is_told_together_with_a_wrong_form() -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.of({"SMART_IOT_PARTITIONS": "0", "SMART_IOT_WEB_PORT": "many"})
+    assert "SMART_IOT_PARTITIONS=0" in str(refused.value)
+    assert "SMART_IOT_WEB_PORT=many" in str(refused.value)
