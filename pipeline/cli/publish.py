@@ -26,7 +26,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.cli import Refusal
-from pipeline.names import Names
+from pipeline.names import FALLBACK_CLUSTER, Names
 from pipeline.records import Rejected, decode
 from pipeline.settings import Settings, from_environment
 
@@ -195,8 +195,7 @@ class Sending:
         await self._check_topic()
         producer = AIOKafkaProducer(
             **self._settings.kafka(),
-            acks="all",
-            enable_idempotence=True,
+            **self._settings.delivery(),
             linger_ms=5,
             max_request_size=LONGEST_LINE,
             request_timeout_ms=TIMEOUT_MS,
@@ -225,6 +224,8 @@ class Sending:
                 f"topic {self._topic} does not exist at {self._settings.bootstrap}: "
                 "the worker creates it when it starts"
             )
+        if answer.cluster_id == FALLBACK_CLUSTER:
+            self._settings = replace(self._settings, broker="FALLBACK")
 
 
 def _seen(future: asyncio.Future[Any]) -> None:
