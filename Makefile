@@ -7,6 +7,7 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 RUN := .venv/bin/python -m
+INSTALL := $(RUN) pip install --quiet --disable-pip-version-check
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -14,13 +15,21 @@ help: ## show this list
 venv: .venv/installed ## make .venv: what requirements.lock pins, and the project itself
 
 .venv/installed: requirements.lock setup.cfg pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	$(RUN) pip install --quiet --require-hashes -r requirements.lock
-	$(RUN) pip install --quiet --no-deps -e .
-	touch $@
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo 'no $(PYTHON) was found: install Python 3.11 or newer' \
+			'(apt-get install python3 python3-venv)' >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
+	needed, and $(PYTHON) is %d.%d: name another with make PYTHON=..." % sys.version_info[:2])'
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '$(PYTHON) can make no virtual environment: apt-get install python3-venv' >&2; exit 2; }
+	@$(RUN) pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@echo 'installing what requirements.lock pins into .venv...'
+	@$(INSTALL) --require-hashes -r requirements.lock && $(INSTALL) --no-deps -e . || { \
+		echo 'not all packages could be installed: is there a network, and room on the disk?' \
+			'Then run make again, it goes on where it was' >&2; exit 2; }
+	@touch $@
 
-test: venv ## run every test (Java 17+ and Maven are needed: a real Kafka is started)
+test: venv ## run every test; without Java 17 and Maven, those that need Apache Kafka are skipped
 	$(RUN) pytest $(PYTEST_ARGS)
 
 test-quick: venv ## run the tests that need no Kafka, in less than a minute

@@ -167,7 +167,7 @@ class Settings:
         if self.fallback:
             # It refuses InitProducerId, and after a batch of several records the end that it
             # reports for the partition is too low.
-            return {"acks": "all", "max_batch_size": 1}
+            return {"acks": "all", "max_batch_size": 1, "linger_ms": 0}
         # Idempotent: a retry neither doubles a record nor lets a later one overtake it, and the
         # order within a partition is what `seq` and the rows' offsets rely on.
         return {"acks": "all", "enable_idempotence": True}

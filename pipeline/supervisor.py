@@ -151,7 +151,8 @@ class _Keeper:
                 if self._stop.is_set():
                     return
                 if why := self._child.hopeless():
-                    return self._give_up(f"{self._child.name} {how}: {why}")
+                    self._give_up(f"{self._child.name} {how}: {why}")
+                    return
                 pause = self._pauses.after(pause, monotonic() - started)
                 self._say(f"{self._child.name} {how}; starting it again in {pause:g} s")
                 await _set_within(self._stop, pause)

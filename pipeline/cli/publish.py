@@ -195,10 +195,9 @@ class Sending:
         await self._check_topic()
         producer = AIOKafkaProducer(
             **self._settings.kafka(),
-            **self._settings.delivery(),
-            linger_ms=5,
             max_request_size=LONGEST_LINE,
             request_timeout_ms=TIMEOUT_MS,
+            **{"linger_ms": 5, **self._settings.delivery()},
         )
         try:
             await producer.start()
