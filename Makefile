@@ -24,9 +24,11 @@ venv: .venv/installed ## make .venv: what requirements.lock pins, and the projec
 		echo '$(PYTHON) can make no virtual environment: apt-get install python3-venv' >&2; exit 2; }
 	@$(RUN) pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
 	@echo 'installing what requirements.lock pins into .venv...'
-	@$(INSTALL) --require-hashes -r requirements.lock && $(INSTALL) --no-deps -e . || { \
-		echo 'not all packages could be installed: is there a network, and room on the disk?' \
-			'Then run make again, it goes on where it was' >&2; exit 2; }
+	@{ $(INSTALL) --require-hashes -r requirements.lock && $(INSTALL) --no-deps -e .; } \
+		>.venv/install.log 2>&1 || { \
+		echo "not all packages could be installed ($$(grep ERROR .venv/install.log | tail -n 1)):" \
+			"is there a network, and room on the disk? Then run make again; pip's own words" \
+			'are in .venv/install.log' >&2; exit 2; }
 	@touch $@
 
 test: venv ## run every test; without Java 17 and Maven, those that need Apache Kafka are skipped
