@@ -25,6 +25,7 @@ KAFKA_ENDS_WITHIN = 10.0
 LEAST_FREE = 100 << 20  # bytes: below, Kafka and RocksDB fail in ways that name no disk
 # After kill -9 of another `up` its children hold the folder for some more milliseconds.
 FOLDER_PATIENCE = 3.0
+_NOTHING_IS_KEPT = "the fallback broker keeps nothing to go on from; start `smart-iot up` again"
 # Beside our own broker a killed worker is replaced sooner; Kafka takes no session below 6 s.
 _IMPATIENT = {PREFIX + "SESSION_TIMEOUT": "6", PREFIX + "FLUSH_TIMEOUT": "4"}
 
@@ -50,7 +51,8 @@ def up(port: int | None, data_dir: Path | None, bootstrap: str | None) -> None:
     refuse_taken(*web)
     folder = (data_dir or settings.state_dir).absolute()
     try:
-        refuse_full(folder)
+        if full := when_full(folder):
+            raise Unusable(full)
         with (
             locked(folder / "lock", FOLDER_PATIENCE) as lock,
             _broker(folder, bootstrap) as broker,
@@ -81,7 +83,11 @@ def _broker(folder: Path, bootstrap: str | None) -> Iterator[Kafka | Fallback | 
 async def _run(
     folder: Path, lock: int, web: tuple[str, int], broker: Kafka | Fallback | None, bootstrap: str
 ) -> None:
-    children, environment, hopeless = [], _environment(os.environ), _when_full(folder)
+    children, environment = [], _environment(os.environ)
+
+    def hopeless() -> str | None:
+        return when_full(folder) or (_NOTHING_IS_KEPT if isinstance(broker, Fallback) else None)
+
     environment[PREFIX + "DATA_DIR"] = str(folder)
     if broker:
         bootstrap = broker.bootstrap
@@ -92,7 +98,6 @@ async def _run(
     if isinstance(broker, Fallback):
         environment[PREFIX + "BROKER"] = "FALLBACK"
         environment[PREFIX + "DATA_DIR"] = str(broker.data_dir)
-        hopeless = _nothing_is_kept
     environment[PREFIX + "BOOTSTRAP"] = bootstrap
     environment[PREFIX + "WEB_PORT"] = str(web[1])
     if broker:
@@ -168,27 +173,16 @@ def refuse_taken(host: str, port: int) -> None:
             raise click.UsageError(why) from None
 
 
-def refuse_full(folder: Path) -> None:
-    if why := _when_full(folder)():
-        raise Unusable(why)
-
-
-def _when_full(folder: Path) -> Callable[[], str | None]:
-    def why() -> str | None:
-        there = next(path for path in (folder, *folder.parents) if path.is_dir())
-        free = shutil.disk_usage(there).free
-        if free >= LEAST_FREE:
-            return None
-        return (
-            f"the disk of {folder} is full ({free >> 20} MB are free, {LEAST_FREE >> 20} are "
-            "needed): make room there, or choose another folder with --data-dir"
-        )
-
-    return why
-
-
-def _nothing_is_kept() -> str:
-    return "the fallback broker keeps nothing to go on from; start `smart-iot up` again"
+def when_full(folder: Path) -> str | None:
+    """What to do about a disk without room; None where there is enough."""
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    free = shutil.disk_usage(there).free
+    if free >= LEAST_FREE:
+        return None
+    return (
+        f"the disk of {folder} is full ({free >> 20} MB are free, {LEAST_FREE >> 20} are "
+        "needed): make room there, or choose another folder with --data-dir"
+    )
 
 
 def _reachable(host: str) -> str:

@@ -75,9 +75,11 @@ def test_a_child_is_started_once_the_one_before_it_is_ready(tmp_path: Path) -> N
         assert program.lines.until("first is ready:") == "second | first is ready: True"
 
 
-def test_a_death_without_hope_ends_all_and_says_why() -> None:
+def test_a_death_without_hope_ends_all_and_says_why(tmp_path: Path) -> None:
+    here = str(tmp_path / "here")
+    polite = POLITE.replace('print("here")', f"open({here!r}, 'w').close()")
     ends = {"name": "a", "code": "raise SystemExit(3)", "hopeless": "nothing is kept"}
-    with supervised({"name": "b", "code": POLITE}, ends) as program:
+    with supervised({"name": "b", "code": polite, "waits_for": here}, ends) as program:
         said = program.lines.rest()
         assert program.code() == 1
     assert "b | bye" in said

@@ -190,6 +190,7 @@ def test_a_disk_without_room_is_one_line_before_anything_is_written() -> None:
     )
 
 
+@pytest.mark.kafka  # whose folder it is that can't be written
 def test_a_file_that_can_not_grow_is_one_line(tmp_path: Path) -> None:
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
     with limited(
