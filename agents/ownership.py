@@ -57,7 +57,6 @@ class Ownership:
             end_process("the state can't be restored")
 
     async def _restore(self, assigned: frozenset[TP]) -> None:
-        self.restored = False
         await self.release()
         numbers = sorted(tp.partition for tp in assigned if tp.topic == self.app.names.readings)
         looking = consumer(self.app.settings)
@@ -172,7 +171,7 @@ class Ownership:
 
     async def release(self) -> None:
         """Write everything within the deadline; from then on nothing is ours."""
-        owned, self.owned = self.owned, {}
+        owned, self.owned, self.restored = self.owned, {}, False
         if not owned:
             return
         try:

@@ -146,6 +146,8 @@ class Partition:
         for name in ("generation", "rows", "clock", "applied", "applied_time", "changelog_next"):
             setattr(fresh, name, getattr(self, name))
         fresh.dirty = self.dirty
+        for row in fresh.rows.values():
+            row.wake_at = float("inf")  # the plan was the old life's
         return fresh
 
     def packed(self) -> bytes:
