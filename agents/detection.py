@@ -21,6 +21,7 @@ from zoneinfo import ZoneInfo
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust import Stream
+from faust.exceptions import ProducerSendError
 from faust.types import TP, EventT, StreamT
 
 from agents.checks import INTERVAL, plan, send_checks
@@ -42,13 +43,15 @@ LONGEST_KEY = 100_000  # and of its key: together below what a topic takes by de
 MOST_DIRTY = 20_000
 MOST_CHUNKS = 200
 MOST_EVENTS = 1_000
+MOST_BYTES = 32 << 20
+PATIENCE = 90.0  # seconds that nothing may move; a flush alone may take 60
+ASLEEP = 5.0  # seconds between two looks at the clock, of which there is one a second
 
 
 class Progress:
     """Positions and ends in, whether a source has stood still for too long out."""
 
     LOOK_EVERY = 10.0  # seconds
-    PATIENCE = 90.0  # seconds; a flush alone may take 60
 
     def __init__(self) -> None:
         self._moved: dict[TP, tuple[int, float]] = {}
@@ -59,7 +62,21 @@ class Progress:
             if position != known or position >= (ends.get(tp) or 0):
                 self._moved[tp] = (position, now)
         self._moved = {tp: moved for tp, moved in self._moved.items() if tp in positions}
-        return any(now - since > self.PATIENCE for _, since in self._moved.values())
+        return any(now - since > PATIENCE for _, since in self._moved.values())
+
+
+class Idle:
+    """Whether it has been waiting for too long for partitions that a rebalance took."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def too_long(self, waiting: bool, now: float) -> bool:
+        if not waiting:
+            self._since = None
+        elif self._since is None:
+            self._since = now
+        return self._since is not None and now - self._since > PATIENCE
 
 
 class Detection:
@@ -72,6 +89,7 @@ class Detection:
         self.ownership = Ownership(app, table, engine, self.writer)
         self.named = engine.rulebook.metrics_named
         self.naive = ZoneInfo(app.settings.naive_timezone)
+        self.looked_at = time.time()
         self.beat: Callable[[], None] = lambda: None  # the watchdog's sign of life
 
     # -- one chunk
@@ -88,6 +106,7 @@ class Detection:
         if partition.closed:
             return
         partition.pending.append(event)
+        partition.unflushed += sum(len(record.value or b"") for record in records)
         if is_full(partition):
             with contextlib.suppress(Closed):
                 await self.writer.flush(partition)
@@ -103,7 +122,11 @@ class Detection:
             else:
                 metrics.READINGS.labels("replayed").inc()
         partition.position = records[-1].offset + 1
-        if not partition.clock.watching and partition.position >= partition.backlog_end:
+        if not partition.clock.watching:
+            self.end_of_backlog(partition, partition.position, wall)
+
+    def end_of_backlog(self, partition: Partition, position: int, wall: float) -> None:
+        if position >= partition.backlog_end:
             partition.clock.caught_up(wall)
             log.info("partition %d has read its backlog", partition.number)
 
@@ -160,12 +183,12 @@ class Detection:
 
     async def checks(self, partition: Partition, records: list[ConsumerRecord]) -> None:
         """Settle what fell due: by the wall clock only if all that was sent before now is read."""
-        wall = time.time()
+        wall = self.wall()
         tp = TP(self.app.names.readings, partition.number)
         end = (await self.app.consumer.highwaters(tp))[tp]
         if partition.closed:
             return
-        horizon = partition.clock.horizon(wall, at_end=partition.position >= end)
+        horizon = partition.clock.horizon(wall, at_end=self.read_to(partition) >= end)
         for record in records:
             if record.offset > partition.applied[CHECKS]:
                 self.check(partition, record, horizon)
@@ -202,6 +225,16 @@ class Detection:
         if events:
             self.writer.wake()
 
+    def wall(self) -> float:
+        """The time. If it leapt (the machine slept, its clock was set), silence counts anew."""
+        wall = time.time()
+        if not -ASLEEP < wall - self.looked_at < ASLEEP:
+            for partition in self.ownership.owned.values():
+                if partition.clock.watching:
+                    partition.clock.caught_up(wall)
+        self.looked_at = wall
+        return wall
+
     # -- the flush, and the look at what is due
 
     async def flush_for_ever(self) -> None:
@@ -222,27 +255,41 @@ class Detection:
             await self.writer.flush_all(list(self.ownership.owned.values()))
         except Closed as closed:
             log.warning("%s", closed)
-        except (KafkaError, TimeoutError) as error:
+        except (KafkaError, ProducerSendError, TimeoutError) as error:
             end_process(f"state or alerts can't be written: {error!r}")
 
     async def look_for_ever(self) -> None:
         """Send checks for what may be due, and see that the sources move."""
         while not self.app.should_stop:
             await asyncio.sleep(INTERVAL)
+            self.catch_up(self.wall())
             await send_checks(self.app, self.engine, self.ownership.owned.values())
+
+    def catch_up(self, wall: float) -> None:
+        """A backlog can end in offsets that hold no record, so that none shows its end."""
+        for partition in self.ownership.owned.values():
+            if partition.positioned and not partition.clock.watching:
+                self.end_of_backlog(partition, self.read_to(partition), wall)
+
+    def read_to(self, partition: Partition) -> int:
+        tp = TP(self.app.names.readings, partition.number)
+        return self.app.consumer.read_to(tp, partition.position)  # type: ignore[attr-defined,no-any-return]
 
     async def mind_the_sources(self) -> None:
         """A consumer that has stopped consuming ends the process, which starts well again."""
-        progress = Progress()
+        progress, idle = Progress(), Idle()
         while not self.app.should_stop:
-            await asyncio.sleep(progress.LOOK_EVERY)
+            await asyncio.sleep(Progress.LOOK_EVERY)
             owned = list(self.ownership.owned.values())
-            tps = {TP(self.app.names.readings, partition.number) for partition in owned}
-            if tps:
-                ends = await self.app.consumer.highwaters(*tps)
-                positions = {TP(self.app.names.readings, p.number): p.position for p in owned}
-                if progress.stuck(positions, ends, time.monotonic()):
-                    end_process(f"nothing was read for {progress.PATIENCE:.0f} s, though there is")
+            if not owned:
+                progress = Progress()
+                if idle.too_long(self.ownership.is_waiting(), time.monotonic()):
+                    end_process(f"no partitions came back for {PATIENCE:.0f} s after a rebalance")
+                continue
+            positions = {TP(self.app.names.readings, p.number): self.read_to(p) for p in owned}
+            ends = await self.app.consumer.highwaters(*positions)
+            if progress.stuck(positions, ends, time.monotonic()):
+                end_process(f"nothing was read for {PATIENCE:.0f} s, though there is")
 
 
 def is_full(partition: Partition) -> bool:
@@ -250,6 +297,7 @@ def is_full(partition: Partition) -> bool:
         len(partition.dirty) > MOST_DIRTY
         or len(partition.pending) > MOST_CHUNKS
         or partition.undelivered > MOST_EVENTS
+        or partition.unflushed > MOST_BYTES
     )
 
 

@@ -26,7 +26,8 @@ class Names:
 
     def policies(self) -> dict[str, dict[str, str]]:
         """Topic to the configuration with which we create it."""
-        compacted = {"cleanup.policy": "compact"}
+        # a reader that was away for less than the retention of tombstones misses none
+        compacted = {"cleanup.policy": "compact", "delete.retention.ms": str(30 * DAY_MS)}
         return {
             # recorded data keeps its old times, so age must not delete it
             self.readings: {

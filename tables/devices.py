@@ -111,9 +111,11 @@ class Partition:
         "pending",
         "plan",
         "position",
+        "positioned",
         "rejected",
         "rows",
         "undelivered",
+        "unflushed",
     )
 
     def __init__(self, number: int) -> None:
@@ -124,13 +126,15 @@ class Partition:
         self.applied = list(NOTHING)
         self.applied_time = -1  # timestamp (ms) of the applied reading: tells a recreated topic
         self.changelog_next = 0
-        self.position = 0  # the next offset of the readings
+        self.position = 0  # the next offset of the readings, once we are
+        self.positioned = False
         self.backlog_end = 0  # the source's end when we took over; reached: the backlog is read
         self.dirty: dict[str, Row] = {}
         self.rejected: list[Rejection] = []
         self.pending: list[EventT[Any]] = []  # what the next cut covers, and its acks
         self.plan: list[tuple[float, str]] = []  # heap of (due, device): when to send a check
         self.undelivered = 0  # events decided since the last cut
+        self.unflushed = 0  # bytes of readings taken since then
         self.flushing = asyncio.Lock()
         self.closed = False
 
@@ -173,6 +177,16 @@ class Store(rocksdb.Store):
     @property
     def path(self) -> Path:
         return cast(App, self.app).folder
+
+    def _open_for_partition(self, partition: int) -> rocksdict.Rdict:
+        try:
+            return cast(rocksdict.Rdict, super()._open_for_partition(partition))
+        except Exception as error:  # rocksdict has no kind of its own for it
+            if "Corruption" not in str(error):
+                raise
+            log.error("the state of partition %d is broken and is read anew: %s", partition, error)
+            shutil.rmtree(self.partition_path(partition), ignore_errors=True)
+            return cast(rocksdict.Rdict, super()._open_for_partition(partition))
 
 
 class Table(faust.Table[bytes, bytes]):

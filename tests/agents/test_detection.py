@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from faust.types import TP
 
-from agents.detection import LARGEST_REJECTED, Progress, detection, is_full
+from agents.detection import ASLEEP, LARGEST_REJECTED, PATIENCE, Idle, Progress, detection, is_full
 from agents.writer import take_cut
 from pipeline.streams import app
 from tables.devices import CHECKS, READINGS, Partition
@@ -183,3 +183,28 @@ def test_a_phantom_that_was_heard_of_once_is_forgotten_when_it_retires(owned):
     cut = take_cut(owned)
     assert (b"attic", None) in cut.rows
     assert owned.rows == {}
+
+
+def test_partitions_that_do_not_come_back_after_a_rebalance_are_missed():
+    idle = Idle()
+    assert not idle.too_long(waiting=True, now=0)
+    assert not idle.too_long(waiting=False, now=PATIENCE)
+    assert not idle.too_long(waiting=True, now=PATIENCE + 1)
+    assert not idle.too_long(waiting=True, now=2 * PATIENCE)
+    assert idle.too_long(waiting=True, now=2 * PATIENCE + 2)
+
+
+@pytest.mark.parametrize("leap", [ASLEEP + 1, -ASLEEP - 1])
+def test_when_the_clock_leaps_silence_counts_from_then(owned, monkeypatch, leap):
+    feed(owned, reading(0, temperature=20))
+    owned.clock.live = owned.clock.watching = True
+    monkeypatch.setattr(detection.ownership, "owned", {3: owned})
+    before = detection.wall()
+    detection.looked_at = before - leap
+    assert owned.clock.judged_from < before
+    assert detection.wall() == owned.clock.judged_from
+
+
+def test_many_bytes_make_the_agent_wait_for_a_flush(owned):
+    owned.unflushed = 33 << 20
+    assert is_full(owned)
