@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,7 @@ from faust.types import TP, EventT, StreamT
 
 from agents.checks import INTERVAL, plan, send_checks
 from agents.ownership import Ownership
+from agents.standstill import mind_the_sources
 from agents.writer import Closed, Writer
 from pipeline import metrics
 from pipeline.records import Rejected, decode, event_json
@@ -44,39 +45,7 @@ MOST_DIRTY = 20_000
 MOST_CHUNKS = 200
 MOST_EVENTS = 1_000
 MOST_BYTES = 32 << 20
-PATIENCE = 90.0  # seconds that nothing may move; a flush alone may take 60
 ASLEEP = 5.0  # seconds between two looks at the clock, of which there is one a second
-
-
-class Progress:
-    """Positions and ends in, whether a source has stood still for too long out."""
-
-    LOOK_EVERY = 10.0  # seconds
-
-    def __init__(self) -> None:
-        self._moved: dict[TP, tuple[int, float]] = {}
-
-    def stuck(self, positions: Mapping[TP, int], ends: Mapping[TP, int], now: float) -> bool:
-        for tp, position in positions.items():
-            known, _ = self._moved.get(tp, (-1, now))
-            if position != known or position >= (ends.get(tp) or 0):
-                self._moved[tp] = (position, now)
-        self._moved = {tp: moved for tp, moved in self._moved.items() if tp in positions}
-        return any(now - since > PATIENCE for _, since in self._moved.values())
-
-
-class Idle:
-    """Whether it has been waiting for too long for partitions that a rebalance took."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-
-    def too_long(self, waiting: bool, now: float) -> bool:
-        if not waiting:
-            self._since = None
-        elif self._since is None:
-            self._since = now
-        return self._since is not None and now - self._since > PATIENCE
 
 
 class Detection:
@@ -188,7 +157,7 @@ class Detection:
         end = (await self.app.consumer.highwaters(tp))[tp]
         if partition.closed:
             return
-        horizon = partition.clock.horizon(wall, at_end=self.read_to(partition) >= end)
+        horizon = partition.clock.horizon(wall, at_end=self.ownership.read_to(partition) >= end)
         for record in records:
             if record.offset > partition.applied[CHECKS]:
                 self.check(partition, record, horizon)
@@ -259,7 +228,7 @@ class Detection:
             end_process(f"state or alerts can't be written: {error!r}")
 
     async def look_for_ever(self) -> None:
-        """Send checks for what may be due, and see that the sources move."""
+        """Send checks for what may be due, and notice backlogs that end without a record."""
         while not self.app.should_stop:
             await asyncio.sleep(INTERVAL)
             self.catch_up(self.wall())
@@ -269,27 +238,7 @@ class Detection:
         """A backlog can end in offsets that hold no record, so that none shows its end."""
         for partition in self.ownership.owned.values():
             if partition.positioned and not partition.clock.watching:
-                self.end_of_backlog(partition, self.read_to(partition), wall)
-
-    def read_to(self, partition: Partition) -> int:
-        tp = TP(self.app.names.readings, partition.number)
-        return self.app.consumer.read_to(tp, partition.position)  # type: ignore[attr-defined,no-any-return]
-
-    async def mind_the_sources(self) -> None:
-        """A consumer that has stopped consuming ends the process, which starts well again."""
-        progress, idle = Progress(), Idle()
-        while not self.app.should_stop:
-            await asyncio.sleep(Progress.LOOK_EVERY)
-            owned = list(self.ownership.owned.values())
-            if not owned:
-                progress = Progress()
-                if idle.too_long(self.ownership.is_waiting(), time.monotonic()):
-                    end_process(f"no partitions came back for {PATIENCE:.0f} s after a rebalance")
-                continue
-            positions = {TP(self.app.names.readings, p.number): self.read_to(p) for p in owned}
-            ends = await self.app.consumer.highwaters(*positions)
-            if progress.stuck(positions, ends, time.monotonic()):
-                end_process(f"nothing was read for {PATIENCE:.0f} s, though there is")
+                self.end_of_backlog(partition, self.ownership.read_to(partition), wall)
 
 
 def is_full(partition: Partition) -> bool:
@@ -332,7 +281,7 @@ async def look() -> None:
 
 
 async def mind() -> None:
-    await supervised(detection.mind_the_sources())
+    await supervised(mind_the_sources(app, detection.ownership))
 
 
 app.task(flush)

@@ -202,6 +202,11 @@ class Ownership:
     def devices(self) -> int:
         return sum(len(partition.rows) for partition in self.owned.values())
 
+    def read_to(self, partition: Partition) -> int:
+        """The next offset of the readings, behind what holds no record and never comes."""
+        tp = TP(self.app.names.readings, partition.number)
+        return self.app.consumer.read_to(tp, partition.position)  # type: ignore[attr-defined,no-any-return]
+
     def is_waiting(self) -> bool:
         """Whether a rebalance took our partitions, and nothing has begun to bring them back."""
         return not self.restored and not self._restoring
