@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
@@ -107,10 +107,10 @@ class Detection:
                 record.value, record_time, named=self.named, naive_timezone=self.naive
             )
         except Rejected as rejected:
+            count_refused(rejected.refused)
             self.reject(partition, record, rejected.reason)
             return
-        for reason in refused:
-            metrics.VALUES_REFUSED.labels(reason).inc()
+        count_refused(refused)
         row = partition.row(reading.device_id)
         if record.offset <= row.applied[READINGS]:
             metrics.READINGS.labels("replayed").inc()
@@ -239,6 +239,11 @@ class Detection:
         for partition in self.ownership.owned.values():
             if partition.positioned and not partition.clock.watching:
                 self.end_of_backlog(partition, self.ownership.read_to(partition), wall)
+
+
+def count_refused(reasons: Iterable[str]) -> None:
+    for reason in reasons:
+        metrics.VALUES_REFUSED.labels(reason).inc()
 
 
 def is_full(partition: Partition) -> bool:
