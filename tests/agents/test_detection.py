@@ -168,8 +168,8 @@ def test_a_phantom_that_was_heard_of_once_is_forgotten_when_it_retires(owned):
 def test_when_the_clock_leaps_silence_counts_from_then(owned, monkeypatch, leap):
     feed(owned, reading(0, temperature=20))
     owned.clock.live = owned.clock.watching = True
-    monkeypatch.setattr(detection.ownership, "owned", {3: owned})
     before = detection.wall()
+    monkeypatch.setattr(detection.ownership, "owned", {3: owned})
     detection.looked_at = before - leap
     assert owned.clock.judged_from < before
     assert detection.wall() == owned.clock.judged_from
