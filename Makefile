@@ -1,21 +1,26 @@
 # All of the house's commands. Every one does its own set-up; paths are relative, so that a
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-quick lint lock clean
+.PHONY: help demo venv test test-quick lint lock clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+UP_ARGS ?=
 RUN := .venv/bin/python -m
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
+
+demo: venv ## run it all on this machine with simulated devices, until Ctrl-C (UP_ARGS='--port 8001')
+	.venv/bin/smart-iot up $(UP_ARGS)
 
 venv: .venv/installed ## make .venv: what requirements.lock pins, and the project itself
 
 .venv/installed: requirements.lock setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@echo 'installing what requirements.lock pins, once: this takes a minute…'
 	$(RUN) pip install --quiet --require-hashes -r requirements.lock
 	$(RUN) pip install --quiet --no-deps -e .
 	touch $@

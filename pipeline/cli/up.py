@@ -1,4 +1,4 @@
-"""A data folder in; out comes everything on this machine: Kafka, the worker and its web view."""
+"""A data folder in; out comes everything on this machine: Kafka, the worker, simulated devices."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pipeline.supervisor import Child, Supervisor
 KAFKA_PORT = 9092  # where every client looks first; another one if it is taken
 WORKER_ENDS_WITHIN = 20.0  # seconds from SIGTERM to SIGKILL
 KAFKA_ENDS_WITHIN = 10.0
+SIMULATOR_ENDS_WITHIN = 5.0
 # After kill -9 of another `up` its children hold the folder for some more milliseconds.
 FOLDER_PATIENCE = 3.0
 # Beside our own broker a killed worker is replaced sooner; Kafka takes no session below 6 s.
@@ -40,8 +41,15 @@ _IMPATIENT = {PREFIX + "SESSION_TIMEOUT": "6", PREFIX + "FLUSH_TIMEOUT": "4"}
     metavar="HOST:PORT",
     help="A Kafka of yours, instead of the embedded one.",
 )
-def up(port: int | None, data_dir: Path | None, bootstrap: str | None) -> None:
-    """Run everything on this machine, until Ctrl-C: Kafka, the worker, the web view."""
+@click.option(
+    "--simulator/--no-simulator",
+    default=None,
+    help="Simulated devices or none [simulated ones, but not in a Kafka of yours].",
+)
+def up(
+    port: int | None, data_dir: Path | None, bootstrap: str | None, simulator: bool | None
+) -> None:
+    """Run everything on this machine, until Ctrl-C: Kafka, the worker, the web view, devices."""
     settings = from_environment()
     web = (settings.web_host, settings.web_port if port is None else port)
     refuse_taken(*web)
@@ -51,13 +59,20 @@ def up(port: int | None, data_dir: Path | None, bootstrap: str | None) -> None:
         with locked(folder / "lock", FOLDER_PATIENCE) as lock:
             if kafka:
                 kafka.prepare(say)
-            asyncio.run(_run(folder, lock, web, kafka, bootstrap or ""))
+            if simulator is None:
+                simulator = kafka is not None
+            asyncio.run(_run(folder, lock, web, kafka, bootstrap or "", simulator))
     except (FolderInUse, Unusable) as error:
         raise click.UsageError(str(error)) from None
 
 
 async def _run(
-    folder: Path, lock: int, web: tuple[str, int], kafka: Kafka | None, bootstrap: str
+    folder: Path,
+    lock: int,
+    web: tuple[str, int],
+    kafka: Kafka | None,
+    bootstrap: str,
+    simulator: bool,
 ) -> None:
     children, environment = [], _environment(os.environ)
     if kafka:
@@ -72,6 +87,8 @@ async def _run(
     address = f"http://{_reachable(web[0])}:{web[1]}"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         children.append(_worker(folder, lock, environment, session, address))
+        if simulator:
+            children.append(_simulator(folder, environment))
         await Supervisor(children, say).run(lambda: _announce(address, bootstrap))
 
 
@@ -112,6 +129,17 @@ def _worker(
         stop_within=WORKER_ENDS_WITHIN,
         ready=is_ready,
         keep_open=[lock],
+    )
+
+
+def _simulator(folder: Path, environment: Mapping[str, str]) -> Child:
+    code = "from pipeline.cli import main; main(['simulate'])"
+    return Child(
+        name="simulator",
+        command=[sys.executable, "-P", "-c", code],
+        environment=environment,
+        cwd=folder,
+        stop_within=SIMULATOR_ENDS_WITHIN,
     )
 
 
