@@ -72,8 +72,8 @@ class Sensors:
     async def every(self, request: web.Request) -> web.StreamResponse:
         return await self._admit(request, None)
 
-    async def one(self, request: web.Request) -> web.StreamResponse:
-        return await self._admit(request, request["device_id"])
+    async def one(self, request: web.Request, device_id: str) -> web.StreamResponse:
+        return await self._admit(request, device_id)
 
     async def _admit(self, request: web.Request, device_id: str | None) -> web.StreamResponse:
         async def watch(request: web.Request, viewer: Viewer) -> web.StreamResponse:

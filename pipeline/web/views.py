@@ -38,6 +38,7 @@ SECURITY_HEADERS = {
 }
 
 View = Callable[[web.Request], Awaitable[web.StreamResponse]]
+DeviceView = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
 
 
 class Views:
@@ -74,11 +75,11 @@ class Views:
             app.router.add_get(path, view)
             if path.endswith("/") and path != "/":
                 app.router.add_get(path.rstrip("/"), view)
-        for prefix, view in {
+        for prefix, device_view in {
             "/api/readings/latest/": self.latest,
             "/ws/sensors/": self._sensors.one,
         }.items():
-            app.router.add_get(prefix + "{device:.+}", of_a_device(prefix, view))
+            app.router.add_get(prefix + "{device:.+}", of_a_device(prefix, device_view))
         app.router.add_get("/static/{name}", static)
         return app
 
@@ -99,13 +100,13 @@ class Views:
     async def devices(self, _: web.Request) -> web.Response:
         return await self._listing(self._devices.cards)
 
-    async def latest(self, request: web.Request) -> web.Response:
+    async def latest(self, _: web.Request, device_id: str) -> web.Response:
         if problem := self._devices.unknown():
             return refusal(503, problem)
         fleet = self._devices.fleet
-        latest = fleet.get(request["device_id"])
+        latest = fleet.get(device_id)
         if latest is None:
-            return refusal(404, f"no device {request['device_id']} is known")
+            return refusal(404, f"no device {device_id} is known")
         return json_body(msgspec.json.encode(fleet.item(latest, time.time())))
 
     async def _listing(self, listing: Listing) -> web.Response:
@@ -145,15 +146,14 @@ async def static(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(found, headers={"Cache-Control": "no-cache"})
 
 
-def of_a_device(prefix: str, view: View) -> View:
+def of_a_device(prefix: str, view: DeviceView) -> View:
     """The view, told the device that the rest of the path names, with a last slash or without.
 
     Of the path as it was sent: an id may hold slashes, and end in one that is percent-encoded."""
 
     async def told(request: web.Request) -> web.StreamResponse:
         rest = request.rel_url.raw_path.removeprefix(prefix)
-        request["device_id"] = unquote(rest.removesuffix("/"))
-        return await view(request)
+        return await view(request, unquote(rest.removesuffix("/")))
 
     return told
 

@@ -10,7 +10,7 @@ const FIRST_PAUSE = 500, LONGEST_PAUSE = 30_000; // ms between two tries to conn
 const POLL = 5_000, POLL_PATIENCE = 10_000; // ms
 const TYPES = ["danger", "warning", "info", "resolved"];
 const STATUSES = ["offline", "late", "online"]; // those in trouble first
-const COLUMNS = [["temperature", "°C"], ["humidity", "%"], ["battery", "%"]];
+const COLUMNS = [["temperature", "°C", 1], ["humidity", "%", 1], ["battery", "%", 0]]; // unit, decimals
 const OWN_FIELDS = new Set(["device_id", "timestamp", "status", "type", ...COLUMNS.map(([name]) => name)]);
 const MOST_OTHERS = 4; // further metrics of a device that are shown
 
@@ -238,7 +238,7 @@ function row(item) {
   const name = element("th", "", item.device_id);
   name.scope = "row";
   name.title = item.device_id;
-  made.append(name, status(item.status), ...COLUMNS.map(([metric, unit]) => cell(metric, item[metric], unit)));
+  made.append(name, status(item.status), ...COLUMNS.map((column) => cell(item, ...column)));
   made.append(element("td", "more", others(item)), seen(item.timestamp));
   return made;
 }
@@ -251,8 +251,9 @@ function status(word) {
   return made;
 }
 
-function cell(metric, value, unit) {
-  const made = element("td", "number", value === undefined ? "" : `${number(value)} ${unit}`);
+function cell(item, metric, unit, decimals) {
+  const known = Object.hasOwn(item, metric);
+  const made = element("td", "number", known ? `${number(item[metric], decimals)} ${unit}` : "");
   made.dataset.label = metric[0].toUpperCase() + metric.slice(1);
   return made;
 }
@@ -263,8 +264,12 @@ function others(item) {
   return shown.join(" · ") + (further.length > MOST_OTHERS ? " …" : "");
 }
 
-function number(value) {
-  return value.toLocaleString(undefined, { maximumFractionDigits: 2 });
+function number(value, decimals = 0) {
+  return value.toLocaleString(undefined, {
+    minimumFractionDigits: decimals,
+    maximumFractionDigits: 2,
+    notation: Math.abs(value) < 1e9 ? "standard" : "scientific",
+  });
 }
 
 function seen(timestamp) {
