@@ -1,7 +1,7 @@
 # All of the house's commands. Every one does its own set-up; paths are relative, so that a
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
-.PHONY: help demo venv test test-quick lint lock clean
+.PHONY: help demo venv test test-quick lint lock screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -43,6 +43,9 @@ lock: ## pin anew what setup.cfg asks for, with hashes
 	$(RUN) uv pip compile setup.cfg --all-extras --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --upgrade --quiet \
 		--output-file requirements.lock
+
+screenshot: venv ## take docs/page.png anew (Chromium, Java and Maven are needed; about two minutes)
+	$(RUN) tests.screenshot docs/page.png
 
 clean: ## remove what these commands made
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache \
