@@ -1,16 +1,20 @@
 # All of the house's commands. Every one does its own set-up; paths are relative, so that a
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-quick lint lock clean
+.PHONY: help demo venv test test-quick lint lock screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+UP_ARGS ?=
 RUN := .venv/bin/python -m
 INSTALL := $(RUN) pip install --quiet --disable-pip-version-check
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
+
+demo: venv ## run it all on this machine with simulated devices, until Ctrl-C (UP_ARGS='--port 8001')
+	.venv/bin/smart-iot up $(UP_ARGS)
 
 venv: .venv/installed ## make .venv: what requirements.lock pins, and the project itself
 
@@ -23,7 +27,7 @@ venv: .venv/installed ## make .venv: what requirements.lock pins, and the projec
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo '$(PYTHON) can make no virtual environment: apt-get install python3-venv' >&2; exit 2; }
 	@$(RUN) pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
-	@echo 'installing what requirements.lock pins into .venv...'
+	@echo 'installing what requirements.lock pins, once: this takes a minute…'
 	@{ $(INSTALL) --require-hashes -r requirements.lock && $(INSTALL) --no-deps -e .; } \
 		>.venv/install.log 2>&1 || { \
 		echo "not all packages could be installed ($$(grep ERROR .venv/install.log | tail -n 1)):" \
@@ -49,6 +53,9 @@ lock: ## pin anew what setup.cfg asks for, with hashes
 	$(RUN) uv pip compile setup.cfg --all-extras --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --upgrade --quiet \
 		--output-file requirements.lock
+
+screenshot: venv ## take docs/page.png anew (Chromium, Java and Maven are needed; about two minutes)
+	$(RUN) tests.screenshot docs/page.png
 
 clean: ## remove what these commands made
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache \

@@ -14,17 +14,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 from faust import Stream
+from faust.exceptions import ProducerSendError
 from faust.types import TP, EventT, StreamT
 
 from agents.checks import INTERVAL, plan, send_checks
 from agents.ownership import Ownership
+from agents.standstill import mind_the_sources
 from agents.writer import Closed, Writer
 from pipeline import metrics
 from pipeline.records import Rejected, decode, event_json
@@ -42,24 +44,8 @@ LONGEST_KEY = 100_000  # and of its key: together below what a topic takes by de
 MOST_DIRTY = 20_000
 MOST_CHUNKS = 200
 MOST_EVENTS = 1_000
-
-
-class Progress:
-    """Positions and ends in, whether a source has stood still for too long out."""
-
-    LOOK_EVERY = 10.0  # seconds
-    PATIENCE = 90.0  # seconds; a flush alone may take 60
-
-    def __init__(self) -> None:
-        self._moved: dict[TP, tuple[int, float]] = {}
-
-    def stuck(self, positions: Mapping[TP, int], ends: Mapping[TP, int], now: float) -> bool:
-        for tp, position in positions.items():
-            known, _ = self._moved.get(tp, (-1, now))
-            if position != known or position >= (ends.get(tp) or 0):
-                self._moved[tp] = (position, now)
-        self._moved = {tp: moved for tp, moved in self._moved.items() if tp in positions}
-        return any(now - since > self.PATIENCE for _, since in self._moved.values())
+MOST_BYTES = 32 << 20
+ASLEEP = 5.0  # seconds between two looks at the clock, of which there is one a second
 
 
 class Detection:
@@ -72,6 +58,7 @@ class Detection:
         self.ownership = Ownership(app, table, engine, self.writer)
         self.named = engine.rulebook.metrics_named
         self.naive = ZoneInfo(app.settings.naive_timezone)
+        self.looked_at = time.time()
         self.beat: Callable[[], None] = lambda: None  # the watchdog's sign of life
 
     # -- one chunk
@@ -88,6 +75,7 @@ class Detection:
         if partition.closed:
             return
         partition.pending.append(event)
+        partition.unflushed += sum(len(record.value or b"") for record in records)
         if is_full(partition):
             with contextlib.suppress(Closed):
                 await self.writer.flush(partition)
@@ -103,7 +91,11 @@ class Detection:
             else:
                 metrics.READINGS.labels("replayed").inc()
         partition.position = records[-1].offset + 1
-        if not partition.clock.watching and partition.position >= partition.backlog_end:
+        if not partition.clock.watching:
+            self.end_of_backlog(partition, partition.position, wall)
+
+    def end_of_backlog(self, partition: Partition, position: int, wall: float) -> None:
+        if position >= partition.backlog_end:
             partition.clock.caught_up(wall)
             log.info("partition %d has read its backlog", partition.number)
 
@@ -115,10 +107,10 @@ class Detection:
                 record.value, record_time, named=self.named, naive_timezone=self.naive
             )
         except Rejected as rejected:
+            count_refused(rejected.refused)
             self.reject(partition, record, rejected.reason)
             return
-        for reason in refused:
-            metrics.VALUES_REFUSED.labels(reason).inc()
+        count_refused(refused)
         row = partition.row(reading.device_id)
         if record.offset <= row.applied[READINGS]:
             metrics.READINGS.labels("replayed").inc()
@@ -160,12 +152,12 @@ class Detection:
 
     async def checks(self, partition: Partition, records: list[ConsumerRecord]) -> None:
         """Settle what fell due: by the wall clock only if all that was sent before now is read."""
-        wall = time.time()
+        wall = self.wall()
         tp = TP(self.app.names.readings, partition.number)
         end = (await self.app.consumer.highwaters(tp))[tp]
         if partition.closed:
             return
-        horizon = partition.clock.horizon(wall, at_end=partition.position >= end)
+        horizon = partition.clock.horizon(wall, at_end=self.ownership.read_to(partition) >= end)
         for record in records:
             if record.offset > partition.applied[CHECKS]:
                 self.check(partition, record, horizon)
@@ -202,6 +194,16 @@ class Detection:
         if events:
             self.writer.wake()
 
+    def wall(self) -> float:
+        """The time. If it leapt (the machine slept, its clock was set), silence counts anew."""
+        wall = time.time()
+        if not -ASLEEP < wall - self.looked_at < ASLEEP:
+            for partition in self.ownership.owned.values():
+                if partition.clock.watching:
+                    partition.clock.caught_up(wall)
+        self.looked_at = wall
+        return wall
+
     # -- the flush, and the look at what is due
 
     async def flush_for_ever(self) -> None:
@@ -222,27 +224,26 @@ class Detection:
             await self.writer.flush_all(list(self.ownership.owned.values()))
         except Closed as closed:
             log.warning("%s", closed)
-        except (KafkaError, TimeoutError) as error:
+        except (KafkaError, ProducerSendError, TimeoutError) as error:
             end_process(f"state or alerts can't be written: {error!r}")
 
     async def look_for_ever(self) -> None:
-        """Send checks for what may be due, and see that the sources move."""
+        """Send checks for what may be due, and notice backlogs that end without a record."""
         while not self.app.should_stop:
             await asyncio.sleep(INTERVAL)
+            self.catch_up(self.wall())
             await send_checks(self.app, self.engine, self.ownership.owned.values())
 
-    async def mind_the_sources(self) -> None:
-        """A consumer that has stopped consuming ends the process, which starts well again."""
-        progress = Progress()
-        while not self.app.should_stop:
-            await asyncio.sleep(progress.LOOK_EVERY)
-            owned = list(self.ownership.owned.values())
-            tps = {TP(self.app.names.readings, partition.number) for partition in owned}
-            if tps:
-                ends = await self.app.consumer.highwaters(*tps)
-                positions = {TP(self.app.names.readings, p.number): p.position for p in owned}
-                if progress.stuck(positions, ends, time.monotonic()):
-                    end_process(f"nothing was read for {progress.PATIENCE:.0f} s, though there is")
+    def catch_up(self, wall: float) -> None:
+        """A backlog can end in offsets that hold no record, so that none shows its end."""
+        for partition in self.ownership.owned.values():
+            if partition.positioned and not partition.clock.watching:
+                self.end_of_backlog(partition, self.ownership.read_to(partition), wall)
+
+
+def count_refused(reasons: Iterable[str]) -> None:
+    for reason in reasons:
+        metrics.VALUES_REFUSED.labels(reason).inc()
 
 
 def is_full(partition: Partition) -> bool:
@@ -250,6 +251,7 @@ def is_full(partition: Partition) -> bool:
         len(partition.dirty) > MOST_DIRTY
         or len(partition.pending) > MOST_CHUNKS
         or partition.undelivered > MOST_EVENTS
+        or partition.unflushed > MOST_BYTES
     )
 
 
@@ -284,7 +286,7 @@ async def look() -> None:
 
 
 async def mind() -> None:
-    await supervised(detection.mind_the_sources())
+    await supervised(mind_the_sources(app, detection.ownership))
 
 
 app.task(flush)

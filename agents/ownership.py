@@ -19,9 +19,10 @@ from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from faust.exceptions import ProducerSendError
 from faust.types import TP
 
-from agents.checks import plan
+from agents.checks import NEVER, plan
 from agents.writer import Closed, Writer
 from pipeline import metrics
 from pipeline.rules.engine import Engine
@@ -45,19 +46,22 @@ class Ownership:
         self.owned: dict[int, Partition] = {}
         self._kept: dict[int, Partition] = {}
         self.restored = False
+        self._restoring = False
 
     # -- taking over
 
     async def restore(self, assigned: frozenset[TP]) -> None:
         """Own the assigned partitions. A failure ends the process: no half of a state may run."""
+        self._restoring = True
         try:
             await self._restore(assigned)
         except Exception:
             log.exception("the state can't be restored")
             end_process("the state can't be restored")
+        finally:
+            self._restoring = False
 
     async def _restore(self, assigned: frozenset[TP]) -> None:
-        self.restored = False
         await self.release()
         numbers = sorted(tp.partition for tp in assigned if tp.topic == self.app.names.readings)
         looking = consumer(self.app.settings)
@@ -78,7 +82,6 @@ class Ownership:
         for _ in range(CLAIMS):
             partition, end = await self._load(number, kept, looking)
             kept = None
-            await self._notice_recreated_sources(partition, looking)
             partition.generation = max(
                 partition.generation + 1, self.app.consumer_generation_id or 0
             )
@@ -86,6 +89,7 @@ class Ownership:
                 break
         else:
             raise RuntimeError(f"partition {number} is written by somebody else all the time")
+        await self._notice_recreated_sources(partition, looking)
         for device_id, row in partition.rows.items():
             if row.outbox:
                 await self.writer.announce(partition, device_id, row.outbox)
@@ -143,6 +147,7 @@ class Ownership:
                     applied,
                 )
                 metrics.RECREATED_SOURCES.inc()
+                partition.generation += 1  # the claim has the old offsets: lower ones must outrank
                 partition.forget_offsets(source)
 
     async def _differs(
@@ -162,17 +167,19 @@ class Ownership:
     def positioned(self, positions: Mapping[TP, int]) -> None:
         wall = time.time()
         for partition in self.owned.values():
+            partition.positioned = True
             partition.position = positions.get(TP(self.app.names.readings, partition.number), 0)
             if partition.position >= partition.backlog_end:
                 partition.clock.caught_up(wall)
             for row in partition.rows.values():
+                row.wake_at = NEVER  # a partition that we kept has a new, empty plan
                 plan(self.engine, partition, row)
 
     # -- giving up
 
     async def release(self) -> None:
         """Write everything within the deadline; from then on nothing is ours."""
-        owned, self.owned = self.owned, {}
+        owned, self.owned, self.restored = self.owned, {}, False
         if not owned:
             return
         try:
@@ -180,19 +187,29 @@ class Ownership:
                 await self.writer.flush_all(owned.values())
                 # once more, for rows whose events are out: the next owner needn't send them again
                 await self.writer.flush_all(owned.values())
-        except (TimeoutError, KafkaError, Closed) as error:
+        except (TimeoutError, KafkaError, ProducerSendError, Closed) as error:
             log.error(
                 "given away with unwritten state, which the next owner decides anew: %r", error
             )
         else:
-            self._kept = dict(owned)
-        for partition in owned.values():
-            partition.closed = True
+            self._kept = owned
+        finally:
+            for partition in owned.values():
+                partition.closed = True
 
     # -- questions
 
     def devices(self) -> int:
         return sum(len(partition.rows) for partition in self.owned.values())
+
+    def read_to(self, partition: Partition) -> int:
+        """The next offset of the readings, behind what holds no record and never comes."""
+        tp = TP(self.app.names.readings, partition.number)
+        return self.app.consumer.read_to(tp, partition.position)  # type: ignore[attr-defined,no-any-return]
+
+    def is_waiting(self) -> bool:
+        """Whether a rebalance took our partitions, and nothing has begun to bring them back."""
+        return not self.restored and not self._restoring
 
     def unready(self) -> str | None:
         """Why this worker isn't ready; None if it is."""

@@ -142,8 +142,11 @@ class Writer:
         if key == PARTITION_KEY:
             if value is not None and generation_of(value) >= partition.generation:
                 end_process(f"partition {partition.number} belongs to another worker now")
-        elif (row := partition.rows.get(key.decode())) is not None:
-            partition.dirty[key.decode()] = row
+        else:
+            device_id = key.decode()
+            if device_id not in partition.rows:
+                partition.row(device_id).device.retire()  # we deleted it, or never had it
+            partition.dirty[device_id] = partition.rows[device_id]
 
     async def announce(
         self, partition: Partition, device_id: str, events: Sequence[Outgoing]
@@ -192,7 +195,8 @@ def take_cut(partition: Partition) -> Cut:
     announced = [(key, row, list(row.outbox)) for key, row in partition.dirty.items() if row.outbox]
     cut = Cut(rows, announced, partition.rejected, partition.pending)
     partition.dirty = {}
-    partition.rejected, partition.pending, partition.undelivered = [], [], 0
+    partition.rejected, partition.pending = [], []
+    partition.undelivered = partition.unflushed = 0
     return cut
 
 

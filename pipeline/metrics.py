@@ -67,6 +67,21 @@ RELAY_SECONDS = Histogram(
     registry=REGISTRY,
 )
 
+# --- the web view: devices and readings -----------------------------------------------------
+
+DEVICES = Gauge("smart_iot_web_devices", "devices that the view knows", registry=REGISTRY)
+ROWS_UNREADABLE = Counter(
+    "smart_iot_web_rows_unreadable",
+    "records of the device table's changelog that are no row of ours",
+    registry=REGISTRY,
+)
+READINGS_STREAMED = Counter(
+    "smart_iot_web_readings_streamed",
+    "readings handed to the viewers of single devices, or of all",
+    ["stream"],
+    registry=REGISTRY,
+)
+
 # --- the worker: readings in ----------------------------------------------------------------
 
 READINGS = Counter(

@@ -28,19 +28,22 @@ class Names:
 
     def policies(self) -> dict[str, dict[str, str]]:
         """Topic to the configuration with which we create it."""
-        compacted = {"cleanup.policy": "compact"}
+        # a reader that was away for less than the retention of tombstones misses none
+        compacted = {"cleanup.policy": "compact", "delete.retention.ms": str(30 * DAY_MS)}
+        # Kafka's own default, but the fallback broker reports only what was said
+        deleted = {"cleanup.policy": "delete"}
         return {
             # recorded data keeps its old times, so age must not delete it
             self.readings: {
-                "cleanup.policy": "delete",  # Kafka's own default, but told where none is reported
+                **deleted,
                 "retention.ms": "-1",
                 "retention.bytes": str(1 << 30),
                 "max.message.bytes": str(LARGEST_RECORD),
             },
-            self.alerts: {"retention.ms": str(7 * DAY_MS)},
+            self.alerts: {**deleted, "retention.ms": str(7 * DAY_MS)},
             self.alerts_open: compacted,
-            self.rejected: {"retention.ms": str(7 * DAY_MS)},
-            self.checks: {"retention.ms": str(DAY_MS)},
+            self.rejected: {**deleted, "retention.ms": str(7 * DAY_MS)},
+            self.checks: {**deleted, "retention.ms": str(DAY_MS)},
             # a row is one record, with its events while they are not announced
             self.changelog: {**compacted, "max.message.bytes": str(LARGEST_RECORD)},
         }

@@ -10,6 +10,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
 
@@ -44,12 +45,16 @@ _LONGEST_INT: Final = 400  # digits; from 310 on no float can hold it, beyond 4,
 
 
 class Rejected(Exception):
-    """The record as a whole is no reading; `reason` is for machines, `detail` for people."""
+    """The record as a whole is no reading; `reason` is for machines, `detail` for people.
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    `refused` is why single values were left out, where nothing else was left.
+    """
+
+    def __init__(self, reason: str, detail: str = "", refused: Sequence[str] = ()) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.refused = refused
 
 
 # -- a reading
@@ -176,7 +181,7 @@ def _metrics(fields: dict[str, Any], named: frozenset[str]) -> tuple[dict[str, f
         elif name in named:
             refused.append(_fault(value))
     if not values:
-        raise Rejected("no_metric", ", ".join(refused[:MAX_METRICS]))
+        raise Rejected("no_metric", ", ".join(refused[:MAX_METRICS]), refused)
     if len(values) > MAX_METRICS:
         raise Rejected("too_many_metrics", str(len(values)))
     return values, refused

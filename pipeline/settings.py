@@ -44,7 +44,8 @@ def _timezone(text: str) -> str:
 
 
 def _setting(default: Any, explain: str, parse: Callable[[str], Any] = str, **more: Any) -> Any:
-    return field(default=default, metadata={"explain": explain, "parse": parse, **more})
+    metadata = {"explain": explain, "parse": parse, **more}
+    return field(default=default, repr=not more.get("secret"), metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,13 @@ import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import (
+    KafkaError,
+    NotControllerError,
+    RequestTimedOutError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 from faust.app.base import BootStrategy
 from faust.types import TP
 from mode import Service
@@ -99,20 +105,31 @@ def _refuse_other_broker(settings: Settings, cluster: str) -> None:
 async def _create(
     admin: AIOKafkaAdminClient, name: str, partitions: int, replication: int, policy: dict[str, str]
 ) -> None:
-    with contextlib.suppress(TopicAlreadyExistsError):  # two workers start at once
-        await admin.create_topics([NewTopic(name, partitions, replication, topic_configs=policy)])
-        log.info("created topic %s with %d partitions", name, partitions)
+    topic = NewTopic(name, partitions, replication, topic_configs=policy)
+    for _topic, code, *text in (await admin.create_topics([topic])).topic_errors:
+        error = for_code(code)
+        if code == 0:
+            log.info("created topic %s with %d partitions", name, partitions)
+        elif issubclass(error, (RequestTimedOutError, NotControllerError)):
+            raise error
+        elif error is not TopicAlreadyExistsError:  # that one: two workers start at once
+            why = next(filter(None, text), error.__name__)
+            raise UnusableTopic(f"topic {name} can't be created: {why}")
 
 
 async def _refuse_lossy(admin: AIOKafkaAdminClient, names: Names, existing: Iterable[str]) -> None:
-    wanted = {names.changelog: "compact", names.alerts_open: "compact", names.readings: "delete"}
+    wanted = dict.fromkeys((names.changelog, names.alerts_open), "compact")
+    wanted |= dict.fromkeys((names.readings, names.alerts, names.rejected), "delete")
     resources = [
         ConfigResource(ConfigResourceType.TOPIC, name) for name in existing if name in wanted
     ]
     if not resources:
         return
     for response in await admin.describe_configs(resources):
-        for _error, _text, _kind, name, entries in response.resources:
+        for error, text, _kind, name, entries in response.resources:
+            if error:
+                log.warning("the policy of topic %s can't be seen: %s", name, text)
+                continue
             policy = next((entry[1] for entry in entries if entry[0] == "cleanup.policy"), "")
             if wanted[name] != policy:
                 raise UnusableTopic(
@@ -231,7 +248,7 @@ def _conf(settings: Settings) -> dict[str, Any]:
         "topic_disable_leader": True,
         "topic_replication_factor": settings.replication,
         "recovery_consistency_check": False,  # `restore` looks, and repairs
-        "web_port": settings.web_port,  # for Faust's banner; the server is ours
+        "web_port": settings.web_port or 8000,  # for Faust's banner; the server is ours
         "worker_redirect_stdouts": False,
         "datadir": settings.state_dir,
         "TableManager": TableManager,

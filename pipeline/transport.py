@@ -2,7 +2,7 @@
 
 Theory of operation. Faust delivers record by record, a task pair each, and its bookkeeping around a
 rebalance loses records. This transport (scheme `batch://`, found by Faust through its entry point)
-stands on the stock aiokafka driver and changes five things:
+stands on the stock aiokafka driver and changes six things:
 
 1. Chunks. For a topic whose schema is `Chunks`, one message carries consecutive records of one
    partition: `value` is the list, `offset` that of the last one. All that Faust does per message
@@ -16,6 +16,9 @@ stands on the stock aiokafka driver and changes five things:
    partitions that have no committed offset yet: those go back to the beginning.
 5. Before partitions are given away, and before a stop, the app's `release` writes what is dirty, in
    a bounded time; Faust would wait for its streams without limit.
+
+6. `read_to` says how far a partition is read, behind offsets too that hold no record (transaction
+   markers, what retention deleted): an end that only a record could show would never be reached.
 
 After a recovery the order is: set positions, clear the queues and let the flow run, then un-pause
 the sources (stock Faust un-pauses first, and clears what it has fetched by then).
@@ -35,6 +38,7 @@ from aiokafka.errors import IllegalStateError
 from faust import Schema
 from faust.tables.manager import TableManager as FaustTableManager
 from faust.tables.recovery import Recovery as FaustRecovery
+from faust.tables.recovery import ServiceStopped
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
@@ -79,6 +83,21 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Stop aiokafka's own prefetching; Faust's pause only hides what it brings."""
         await self.call_thread(self._pause_natively, [driver.ensure_aiokafka_TP(tp) for tp in tps])
 
+    async def _fetch_records(  # type: ignore[override]
+        self, consumer: Any, active_partitions: set[TP], **how: Any
+    ) -> Any:
+        """Note how far aiokafka has read, in the same step as it hands over the records."""
+        records = await super()._fetch_records(consumer, active_partitions, **how)
+        subscription = consumer._subscription.subscription
+        assignment = subscription.assignment if subscription is not None else None
+        fetched_to = {}
+        for tp in active_partitions:
+            state = assignment and assignment.state_value(driver.ensure_aiokafka_TP(tp))
+            if state and state.has_valid_position:
+                fetched_to[tp] = state._position
+        cast(Consumer, self.consumer).fetched_to = fetched_to
+        return records
+
     async def _pause_natively(self, tps: list[aiokafka.TopicPartition]) -> None:
         self._ensure_consumer().pause(*tps)
 
@@ -89,6 +108,9 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._delivered = defaultdict(deque)
+        self._delivered_to: dict[TP, int] = {}
+        self._read_to: dict[TP, int] = {}
+        self.fetched_to: dict[TP, int] = {}
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -104,9 +126,12 @@ class Consumer(driver.Consumer):
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Messages of what one fetch brought; for chunked topics a message is a chunk."""
+        self.fetched_to = {}
         records, _ = await self._wait_next_records(timeout)
-        if not records or self.should_stop:
+        if self.should_stop:
             return
+        records, fetched_to = records or {}, self.fetched_to
+        self._read_to |= {tp: at for tp, at in fetched_to.items() if tp not in records}
         generation = self.app.consumer_generation_id
         chunked = self._chunked_topics()
         for tp, fetched in records.items():
@@ -119,9 +144,19 @@ class Consumer(driver.Consumer):
                     break
                 message = self._message_of(tp, chunk, chunked=size > 1)
                 self._delivered[tp].append(message)
+                self._delivered_to[tp] = message.offset + 1
                 self._read_offset.pop(tp, None)  # our rows recognise repeats, even of a new topic
                 self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
                 yield tp, message
+            else:
+                self._read_to |= {tp: fetched_to[tp]} if tp in fetched_to else {}
+
+    def read_to(self, tp: TP, taken: int) -> int:
+        """The next offset for a stream that has taken all below `taken`: behind transaction markers
+        and deleted records too, which are never delivered."""
+        if taken < self._delivered_to.get(tp, 0):
+            return taken
+        return max(taken, self._read_to.get(tp, 0))
 
     def _chunked_topics(self) -> set[str]:
         return {
@@ -177,6 +212,8 @@ class Consumer(driver.Consumer):
         if fresh:
             await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
         self._delivered.clear()
+        self._delivered_to.clear()
+        self._read_to.clear()
         self._unacked_messages.clear()
         self._read_offset.clear()
         self._committed_offset.clear()
@@ -215,6 +252,15 @@ class Recovery(FaustRecovery):
     Faust's own loop takes one record at a time, swallows errors, and waits for ever for a last
     record that compaction took away.
     """
+
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+        """TimeoutError where Faust, to which a timeout looks like a stop, would recover no more."""
+        try:
+            await super()._wait(coro, timeout=timeout)
+        except ServiceStopped:
+            if self.should_stop:
+                raise
+            raise TimeoutError("the broker doesn't answer while the state is restored") from None
 
     def need_recovery(self) -> bool:
         return False

@@ -34,11 +34,11 @@ class Watchdog(threading.Thread):
             self.look(time.monotonic())
 
     def look(self, now: float) -> None:
+        if self.app.crashed:
+            end_process("the app has crashed")
         if self.app.should_stop:
             self._stopping = self._stopping or now
             if now - self._stopping > STOP_WITHIN:
                 end_process(f"not stopped after {STOP_WITHIN:.0f} s")
-        elif self.app.crashed:
-            end_process("the app has crashed")
         elif self._beat is not None and now - self._beat > BEAT_WITHIN:
             end_process(f"no flush has ended for {BEAT_WITHIN:.0f} s")

@@ -22,68 +22,37 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 import faust
-import msgspec
 import rocksdict
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from faust.stores import rocksdb
 from faust.types import TP, EventT
 from yarl import URL
 
+from pipeline.rows import (
+    PARTITION_KEY,
+    VERSION,
+    Outgoing,
+    Row,
+    clock_of,
+    decode,
+    encode,
+    generation_of,
+    rank,
+)
 from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import Device
 from pipeline.streams import App, app
 
+__all__ = [
+    "CHECKS", "PARTITION_KEY", "READINGS", "Outgoing", "Partition", "Rejection", "Row", "Table",
+    "devices", "generation_of", "read",
+]  # fmt: skip
+
 log = logging.getLogger(__name__)
 
-PARTITION_KEY: Final = b"*partition"  # no device id starts with a star
-VERSION: Final = 1
 READINGS, CHECKS = 0, 1  # places in `applied`: one offset per consumed topic
 NOTHING: Final = (-1, -1)
 LOAD_SLICE = 2_000  # rows between two breaths of the event loop
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
-
-
-class Row:
-    """A device, what is applied to it, and the events it has decided that nobody has yet."""
-
-    __slots__ = ("applied", "device", "outbox", "wake_at")
-
-    def __init__(self, device: Device, applied: list[int], outbox: list[Outgoing]) -> None:
-        self.device = device
-        self.applied = applied
-        self.outbox = outbox
-        self.wake_at = float("inf")  # the earliest time for which a check is planned
-
-    def is_over(self) -> bool:
-        """Retired, and nothing is left to say: the row can be deleted."""
-        return self.device.retired and not self.outbox
-
-    def packed(self, generation: int) -> bytes:
-        outbox = [event.packed() for event in self.outbox]
-        return _encode([VERSION, generation, self.applied, self.device.pack(), outbox])
-
-    @classmethod
-    def unpacked(cls, key: str, content: list[Any]) -> Row:
-        _version, _generation, applied, device, outbox = content
-        return cls(Device.unpack(key, device), applied, [Outgoing(*event) for event in outbox])
-
-
-class Outgoing:
-    """A decided event on its way: its bytes for `alerts`, and what `alerts-open` needs to know."""
-
-    __slots__ = ("alert_id", "open", "rule", "seq", "value")
-
-    def __init__(self, rule: str, alert_id: str, seq: int, is_open: bool, value: bytes) -> None:
-        self.rule = rule
-        self.alert_id = alert_id
-        self.seq = seq
-        self.open = is_open
-        self.value = value
-
-    def packed(self) -> list[Any]:
-        return [self.rule, self.alert_id, self.seq, self.open, self.value]
 
 
 class Rejection(NamedTuple):
@@ -111,9 +80,11 @@ class Partition:
         "pending",
         "plan",
         "position",
+        "positioned",
         "rejected",
         "rows",
         "undelivered",
+        "unflushed",
     )
 
     def __init__(self, number: int) -> None:
@@ -124,13 +95,15 @@ class Partition:
         self.applied = list(NOTHING)
         self.applied_time = -1  # timestamp (ms) of the applied reading: tells a recreated topic
         self.changelog_next = 0
-        self.position = 0  # the next offset of the readings
+        self.position = 0  # the next offset of the readings, once we are
+        self.positioned = False
         self.backlog_end = 0  # the source's end when we took over; reached: the backlog is read
         self.dirty: dict[str, Row] = {}
         self.rejected: list[Rejection] = []
         self.pending: list[EventT[Any]] = []  # what the next cut covers, and its acks
         self.plan: list[tuple[float, str]] = []  # heap of (due, device): when to send a check
         self.undelivered = 0  # events decided since the last cut
+        self.unflushed = 0  # bytes of readings taken since then
         self.flushing = asyncio.Lock()
         self.closed = False
 
@@ -146,16 +119,18 @@ class Partition:
         for name in ("generation", "rows", "clock", "applied", "applied_time", "changelog_next"):
             setattr(fresh, name, getattr(self, name))
         fresh.dirty = self.dirty
+        for row in fresh.rows.values():
+            row.wake_at = float("inf")  # the plan was the old life's
         return fresh
 
     def packed(self) -> bytes:
-        return _encode(
+        return encode(
             [VERSION, self.generation, self.applied, self.clock.pack(), self.applied_time]
         )
 
     def read(self, content: list[Any]) -> None:
-        _version, self.generation, self.applied, clock, self.applied_time = content
-        self.clock = PartitionClock.unpack(clock)
+        _version, self.generation, self.applied, _clock, self.applied_time = content
+        self.clock = clock_of(content)
 
     def forget_offsets(self, source: int) -> None:
         """That source was recreated: its offsets start anew, and so must every row's."""
@@ -171,6 +146,16 @@ class Store(rocksdb.Store):
     @property
     def path(self) -> Path:
         return cast(App, self.app).folder
+
+    def _open_for_partition(self, partition: int) -> rocksdict.Rdict:
+        try:
+            return cast(rocksdict.Rdict, super()._open_for_partition(partition))
+        except Exception as error:  # rocksdict has no kind of its own for it
+            if "Corruption" not in str(error):
+                raise
+            log.error("the state of partition %d is broken and is read anew: %s", partition, error)
+            shutil.rmtree(self.partition_path(partition), ignore_errors=True)
+            return cast(rocksdict.Rdict, super()._open_for_partition(partition))
 
 
 class Table(faust.Table[bytes, bytes]):
@@ -247,7 +232,7 @@ class Table(faust.Table[bytes, bytes]):
         for record in records:
             key = record.key
             known = seen[key] if key in seen else db.get(key)
-            if known is None or record.value is None or _rank(record.value) >= _rank(known):
+            if known is None or record.value is None or _newer(record.value, known):
                 seen[key] = record.value
         yield from seen.items()
 
@@ -256,21 +241,16 @@ class Table(faust.Table[bytes, bytes]):
         rows = self.store._visible_items(self.partition_db(partition.number))
         for number, (key, value) in enumerate(rows, 1):
             if key == PARTITION_KEY:
-                partition.read(_decode(value))
+                partition.read(decode(value))
             else:
                 name = key.decode()
-                partition.rows[name] = Row.unpacked(name, _decode(value))
+                partition.rows[name] = Row.unpacked(name, decode(value))
             if number % LOAD_SLICE == 0:
                 yield
 
 
-def _rank(value: bytes) -> tuple[int, list[int]]:
-    content = _decode(value)
-    return content[1], content[2]
-
-
-def generation_of(value: bytes) -> int:
-    return _rank(value)[0]
+def _newer(value: bytes, known: bytes) -> bool:
+    return rank(decode(value)) >= rank(decode(known))
 
 
 async def read(

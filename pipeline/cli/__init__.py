@@ -13,7 +13,12 @@ import click
 
 from pipeline.settings import SettingsError
 
-COMMANDS = ("up", "publish", "watch")  # each is the function of that name in its own module
+COMMANDS = (
+    "up",
+    "simulate",
+    "publish",
+    "watch",
+)  # each is the function of that name in its own module
 
 
 class Refusal(click.ClickException):

@@ -5,42 +5,27 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import logging
 import os
 import select
 import sys
 import time
 import zlib
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from zoneinfo import ZoneInfo
 
 import click
-from aiokafka import AIOKafkaProducer
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
-from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.cli import Refusal
-from pipeline.names import FALLBACK_CLUSTER, Names
+from pipeline.cli.delivery import LONGEST_RECORD, Delivery, Record
 from pipeline.records import Rejected, decode
 from pipeline.settings import Settings, from_environment
 
-IN_FLIGHT = 10_000  # records sent and not acknowledged yet
 CHUNK = 1 << 16
-LONGEST_LINE = 16 << 20  # what the broker takes as one record
 SHOWN_REFUSALS = 20
-TIMEOUT_MS = 10_000
-
-
-class Record(NamedTuple):
-    value: bytes
-    key: bytes | None
-    timestamp_ms: int | None
 
 
 class Line(NamedTuple):
@@ -122,44 +107,26 @@ class Sending:
     """Lines in; records sent, each acknowledged; lines refused, each with its number and why."""
 
     def __init__(self, settings: Settings, *, preserve_time: bool, raw: bool) -> None:
-        self._settings = settings
+        self._delivery = Delivery(settings)
         self._preserve_time = preserve_time
         self._raw = raw
         self._naive_timezone = ZoneInfo(settings.naive_timezone)
-        self._topic = Names(settings.topic_prefix).readings
         self.check_one = False
-        self.sent = 0
         self.refused = 0
 
     async def send(
         self, lines: AsyncIterator[Line], advance: Callable[[Line], None] | None
     ) -> None:
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is said once, by us
-        waiting: deque[Awaitable[object]] = deque()
-        try:
-            async with self._producer() as producer:
-                async for line in lines:
-                    if line.text.strip() and (record := self._record(line)):
-                        future = await producer.send(
-                            self._topic, record.value, record.key, None, record.timestamp_ms
-                        )
-                        future.add_done_callback(_seen)
-                        waiting.append(future)
-                    while len(waiting) > IN_FLIGHT:
-                        await self._acknowledged(waiting)
-                    if advance:
-                        advance(line)
-                while waiting:
-                    await self._acknowledged(waiting)
-        except KafkaError as error:
-            raise Refusal(
-                f"Kafka at {self._settings.bootstrap} took {self.sent} readings, then no more: "
-                f"{error}"
-            ) from None
+        await self._delivery.send(self._records(lines, advance))
 
-    async def _acknowledged(self, waiting: deque[Awaitable[object]]) -> None:
-        await waiting.popleft()
-        self.sent += 1
+    async def _records(
+        self, lines: AsyncIterator[Line], advance: Callable[[Line], None] | None
+    ) -> AsyncIterator[Record]:
+        async for line in lines:
+            if line.text.strip() and (record := self._record(line)):
+                yield record
+            if advance:
+                advance(line)
 
     def _record(self, line: Line) -> Record | None:
         try:
@@ -185,52 +152,11 @@ class Sending:
             click.echo("more lines were refused; only their number follows", err=True)
 
     def report(self) -> None:
-        click.echo(f"sent {self.sent} reading{'' if self.sent == 1 else 's'} to {self._topic}")
+        sent = self._delivery.sent
+        click.echo(f"sent {sent} reading{'' if sent == 1 else 's'} to {self._delivery.topic}")
         if self.refused:
             click.echo(f"refused {self.refused} lines that are no readings", err=True)
             raise click.exceptions.Exit(1)
-
-    @asynccontextmanager
-    async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
-        await self._check_topic()
-        producer = AIOKafkaProducer(
-            **self._settings.kafka(),
-            max_request_size=LONGEST_LINE,
-            request_timeout_ms=TIMEOUT_MS,
-            **{"linger_ms": 5, **self._settings.delivery()},
-        )
-        try:
-            await producer.start()
-            yield producer
-        finally:
-            await producer.stop()
-
-    async def _check_topic(self) -> None:
-        """A producer would wait long for a topic that isn't there, and not say so."""
-        client = AIOKafkaClient(**self._settings.kafka(), request_timeout_ms=TIMEOUT_MS)
-        try:
-            await client.bootstrap()
-            request = MetadataRequest([self._topic], allow_auto_topic_creation=False)
-            answer = await client.send(client.get_random_node(), request)
-        except (KafkaError, OSError) as error:
-            raise Refusal(
-                f"Kafka can't be reached at {self._settings.bootstrap}: {error}"
-            ) from None
-        finally:
-            await client.close()
-        if any(error for error, *_ in answer.topics):
-            raise Refusal(
-                f"topic {self._topic} does not exist at {self._settings.bootstrap}: "
-                "the worker creates it when it starts"
-            )
-        if answer.cluster_id == FALLBACK_CLUSTER:
-            self._settings = replace(self._settings, broker="FALLBACK")
-
-
-def _seen(future: asyncio.Future[Any]) -> None:
-    """The first failure is the one that is told; asyncio need not complain of the others."""
-    if not future.cancelled():
-        future.exception()
 
 
 def _send_file(sending: Sending, path: str) -> None:
@@ -270,8 +196,8 @@ async def read_lines(stream: BinaryIO, tell: Callable[[], int]) -> AsyncIterator
         for text in whole:
             number += 1
             yield Line(number, text.removesuffix(b"\r"), tell())
-        if len(begun) > LONGEST_LINE:
-            raise Refusal(f"line {number + 1} is longer than {LONGEST_LINE} bytes")
+        if len(begun) > LONGEST_RECORD:
+            raise Refusal(f"line {number + 1} is longer than {LONGEST_RECORD} bytes")
     if begun:
         yield Line(number + 1, begun, tell())
 

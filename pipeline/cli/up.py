@@ -1,4 +1,4 @@
-"""A data folder in; out comes everything on this machine: Kafka, the worker and its web view."""
+"""A data folder in; out comes everything on this machine: Kafka, the worker, simulated devices."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ KAFKA_PORT = 9092  # where every client looks first; another one if it is taken
 WORKER_ENDS_WITHIN = 20.0  # seconds from SIGTERM to SIGKILL
 KAFKA_ENDS_WITHIN = 10.0
 LEAST_FREE = 100 << 20  # bytes: below, Kafka and RocksDB fail in ways that name no disk
+SIMULATOR_ENDS_WITHIN = 5.0
 # After kill -9 of another `up` its children hold the folder for some more milliseconds.
 FOLDER_PATIENCE = 3.0
 _NOTHING_IS_KEPT = "the fallback broker keeps nothing to go on from; start `smart-iot up` again"
@@ -44,8 +45,15 @@ _IMPATIENT = {PREFIX + "SESSION_TIMEOUT": "6", PREFIX + "FLUSH_TIMEOUT": "4"}
     metavar="HOST:PORT",
     help="A Kafka of yours, instead of the embedded one.",
 )
-def up(port: int | None, data_dir: Path | None, bootstrap: str | None) -> None:
-    """Run everything on this machine, until Ctrl-C: Kafka, the worker, the web view."""
+@click.option(
+    "--simulator/--no-simulator",
+    default=None,
+    help="Simulated devices or none [simulated ones, but not in a Kafka of yours].",
+)
+def up(
+    port: int | None, data_dir: Path | None, bootstrap: str | None, simulator: bool | None
+) -> None:
+    """Run everything on this machine, until Ctrl-C: Kafka, the worker, the web view, devices."""
     settings = from_environment()
     web = (settings.web_host, settings.web_port if port is None else port)
     refuse_taken(*web)
@@ -53,11 +61,13 @@ def up(port: int | None, data_dir: Path | None, bootstrap: str | None) -> None:
     try:
         if full := when_full(folder):
             raise Unusable(full)
+        if simulator is None:
+            simulator = not bootstrap
         with (
             locked(folder / "lock", FOLDER_PATIENCE) as lock,
             _broker(folder, bootstrap) as broker,
         ):
-            asyncio.run(_run(folder, lock, web, broker, bootstrap or ""))
+            asyncio.run(_run(folder, lock, web, broker, bootstrap or "", simulator))
     except (FolderInUse, Unusable, GivenUp) as error:
         raise click.UsageError(str(error)) from None
 
@@ -81,7 +91,12 @@ def _broker(folder: Path, bootstrap: str | None) -> Iterator[Kafka | Fallback | 
 
 
 async def _run(
-    folder: Path, lock: int, web: tuple[str, int], broker: Kafka | Fallback | None, bootstrap: str
+    folder: Path,
+    lock: int,
+    web: tuple[str, int],
+    broker: Kafka | Fallback | None,
+    bootstrap: str,
+    simulator: bool,
 ) -> None:
     children, environment = [], _environment(os.environ)
 
@@ -105,6 +120,8 @@ async def _run(
     address = f"http://{_reachable(web[0])}:{web[1]}"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         children.append(_worker(folder, lock, environment, session, address, hopeless))
+        if simulator:
+            children.append(_simulator(folder, environment))
         await Supervisor(children, say).run(lambda: _announce(address, bootstrap))
 
 
@@ -148,6 +165,17 @@ def _worker(
         ready=is_ready,
         keep_open=[lock],
         hopeless=hopeless,
+    )
+
+
+def _simulator(folder: Path, environment: Mapping[str, str]) -> Child:
+    code = "from pipeline.cli import main; main(['simulate'])"
+    return Child(
+        name="simulator",
+        command=[sys.executable, "-P", "-c", code],
+        environment=environment,
+        cwd=folder,
+        stop_within=SIMULATOR_ENDS_WITHIN,
     )
 
 

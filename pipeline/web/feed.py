@@ -14,14 +14,10 @@ import base64
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import NoReturn
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
-from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.metrics import (
     EVENTS,
@@ -37,25 +33,26 @@ from pipeline.names import Names
 from pipeline.settings import Settings
 from pipeline.web.alerts import Alert, Highest, OpenAlerts, Unreadable
 from pipeline.web.hub import SERVICE_RESTART, Hub
+from pipeline.web.source import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    Gone,
+    Offsets,
+    Topics,
+    cause,
+    check_reached,
+    check_unchanged,
+    consuming,
+    existing,
+    is_expected,
+    partitions_of,
+)
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = 100_000  # alerts whose highest seq is remembered
 REWIND = 60.0  # seconds of `alerts` read again at a start; `alerts-open` must not lag by more
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds
 LOOK = 5.0  # seconds between two looks at where the topics end
-TOPIC_POLL = 0.5  # seconds between two looks for topics that don't exist yet
-REQUEST_TIMEOUT_MS = 10_000
-
-Offsets = dict[TopicPartition, int]
-
-
-class Changed(Exception):
-    """The topics aren't what they were when this reading began: begin again, where we are."""
-
-
-class Gone(Exception):
-    """What we read up to is no more: begin anew."""
 
 
 class Feed:
@@ -85,6 +82,10 @@ class Feed:
         text = json.dumps([self._cluster, offsets], separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
+    def unknown(self) -> str | None:
+        """Why the open alerts aren't known; None if they are."""
+        return None if self.caught_up else self.problem or "the open alerts are not known yet"
+
     def open_alerts(self) -> tuple[Alert, ...]:
         return self._open.listed()
 
@@ -106,22 +107,22 @@ class Feed:
                 await self._session()
             except Exception as error:
                 pause = FIRST_PAUSE if self.caught_up else min(pause * 2, LONGEST_PAUSE)
-                self._stopped(_cause(error), pause)
+                self._stopped(cause(error), pause)
             await asyncio.sleep(pause)
 
-    def _stopped(self, cause: Exception, pause: float) -> None:
+    def _stopped(self, why: Exception, pause: float) -> None:
         FEED_RESTARTS.inc()
         self.caught_up = False
-        self.problem = f"the alert feed starts again: {cause}"
-        if isinstance(cause, (Gone, OffsetOutOfRangeError)):
+        self.problem = f"the alert feed starts again: {why}"
+        if isinstance(why, (Gone, OffsetOutOfRangeError)):
             self._forget()
-        expected = isinstance(cause, (Gone, Changed, KafkaError, TimeoutError, OSError))
+        expected = is_expected(why)
         log.log(
             logging.WARNING if expected else logging.ERROR,
             "alert feed: %s; it starts again in %.1f s",
-            cause,
+            why,
             pause,
-            exc_info=None if expected else cause,
+            exc_info=None if expected else why,
         )
 
     def _forget(self) -> None:
@@ -130,64 +131,22 @@ class Feed:
         self._hub.end_all(SERVICE_RESTART)
 
     async def _session(self) -> None:
-        cluster, topics = await self._topics()
-        async with self._consumer() as consumer, asyncio.TaskGroup() as tasks:
+        both = (self._alerts_topic, self._open_topic)
+        cluster, topics = await existing(self._kafka, both, self._wait_for)
+        async with consuming(self._kafka) as consumer, asyncio.TaskGroup() as tasks:
             await self._begin(consumer, cluster, topics)
             tasks.create_task(self._follow(consumer))
             tasks.create_task(self._look(consumer, topics))
 
-    @asynccontextmanager
-    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
-        consumer = AIOKafkaConsumer(
-            **self._kafka,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_min_bytes=1,
-            fetch_max_wait_ms=500,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
-            metadata_max_age_ms=10_000,  # so that new partitions are seen
-        )
-        try:
-            await consumer.start()
-            yield consumer
-        finally:
-            await consumer.stop()
-
-    async def _topics(self) -> tuple[str, dict[str, set[int]]]:
-        """The cluster's id and both topics' partitions, once they exist."""
-        names = [self._alerts_topic, self._open_topic]
-        client = AIOKafkaClient(**self._kafka, request_timeout_ms=REQUEST_TIMEOUT_MS)
-        try:
-            await client.bootstrap()
-            while True:
-                # not describe_topics: where a broker creates what it is asked for, that would too
-                request = MetadataRequest(names, allow_auto_topic_creation=False)
-                answer = await client.send(client.get_random_node(), request)
-                found = {
-                    name: {partition for _, partition, *_ in partitions}
-                    for error, name, _, partitions in answer.topics
-                    if not error
-                }
-                if len(found) == len(names):
-                    return answer.cluster_id or "", found
-                self._wait_for(sorted(set(names) - set(found)))
-                await asyncio.sleep(TOPIC_POLL)
-        finally:
-            await client.close()
-
-    def _wait_for(self, missing: list[str]) -> None:
-        problem = f"waiting for {', '.join(missing)} to be created"
+    def _wait_for(self, problem: str) -> None:
         if self.problem != problem:
             log.info("alert feed: %s", problem)
         self.problem = problem
 
-    async def _begin(
-        self, consumer: AIOKafkaConsumer, cluster: str, topics: dict[str, set[int]]
-    ) -> None:
+    async def _begin(self, consumer: AIOKafkaConsumer, cluster: str, topics: Topics) -> None:
         self.problem = "reading the open alerts"
-        alerts = _partitions(self._alerts_topic, topics)
-        opened = _partitions(self._open_topic, topics)
+        alerts = partitions_of(self._alerts_topic, topics)
+        opened = partitions_of(self._open_topic, topics)
         first = await consumer.beginning_offsets(alerts)
         end = await consumer.end_offsets(alerts)
         minute_ago = int((time.time() - REWIND) * 1000)
@@ -250,17 +209,12 @@ class Feed:
         self.caught_up, self.problem = True, None
         log.info("alert feed: caught up, %d alerts are open", len(self._open))
 
-    async def _look(self, consumer: AIOKafkaConsumer, topics: dict[str, set[int]]) -> NoReturn:
+    async def _look(self, consumer: AIOKafkaConsumer, topics: Topics) -> NoReturn:
         """See what aiokafka doesn't tell: topics recreated, partitions added, a silent broker."""
         assigned = list(consumer.assignment())
         while True:
             await asyncio.sleep(LOOK)
-            for topic, partitions in topics.items():
-                now = consumer.partitions_for_topic(topic)
-                if not now:
-                    raise Gone(f"{topic} is gone")
-                if now != partitions:
-                    raise Changed(f"{topic} has other partitions than before")
+            check_unchanged(consumer, topics)
             try:
                 async with asyncio.timeout(LOOK):
                     ends = await consumer.end_offsets(assigned)
@@ -269,9 +223,7 @@ class Feed:
                 continue
             if self.caught_up:
                 self.problem = None
-            for tp, end in ends.items():
-                if end < await consumer.position(tp):
-                    raise Gone(f"{tp.topic} partition {tp.partition} ends before where we were")
+            await check_reached(consumer, ends)
 
     # A record's way.
 
@@ -318,14 +270,3 @@ def _read(record: ConsumerRecord[bytes | None, bytes | None]) -> Alert | None:
         where = (record.topic, record.partition, record.offset)
         log.warning("no alert event at %s partition %d offset %d: %s", *where, error)
         return None
-
-
-def _partitions(topic: str, topics: dict[str, set[int]]) -> list[TopicPartition]:
-    return [TopicPartition(topic, partition) for partition in sorted(topics[topic])]
-
-
-def _cause(error: Exception) -> Exception:
-    """The first error inside a task group's."""
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error

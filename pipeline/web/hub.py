@@ -24,9 +24,9 @@ class Full(Exception):
 
 
 class Viewer:
-    """One viewer's queue, and the end that was decided for it."""
+    """One viewer's queue, and the end that was decided for it. Not all want alerts."""
 
-    def __init__(self, wanted: Wanted, queue: int) -> None:
+    def __init__(self, wanted: Wanted | None, queue: int) -> None:
         self.wanted = wanted
         self.covered: dict[str, int] = {}
         """Alerts whose backlog ran ahead of `alerts`: their events up to this seq it has seen."""
@@ -49,6 +49,9 @@ class Viewer:
         if not self.ended.done():
             self.ended.set_result(code)
 
+    def asked_for(self, alert: Alert) -> bool:
+        return self.wanted is not None and self.wanted.has(alert)
+
     def misses(self, alert: Alert) -> bool:
         """Whether it asked for such an alert and hasn't got this event with its backlog."""
         covered = self.covered.get(alert.alert_id)
@@ -56,7 +59,7 @@ class Viewer:
             if alert.seq <= covered:
                 return False
             del self.covered[alert.alert_id]
-        return self.wanted.has(alert)
+        return self.asked_for(alert)
 
 
 class Hub:
@@ -70,7 +73,7 @@ class Hub:
         so no message overtakes another, and no cursor promises an event that is still to come."""
 
     @contextmanager
-    def subscribe(self, wanted: Wanted) -> Iterator[Viewer]:
+    def subscribe(self, wanted: Wanted | None) -> Iterator[Viewer]:
         if len(self._viewers) >= self._limit:
             raise Full
         viewer = Viewer(wanted, self._queue)
@@ -86,9 +89,9 @@ class Hub:
             viewer.ended.cancel()
 
     async def publish(self, message: bytes, alert: Alert | None = None) -> None:
-        """To everyone who is here now; the caller has the turn."""
+        """To everyone who is here now for alerts; the caller has the turn."""
         for number, viewer in enumerate(tuple(self._viewers), 1):
-            if alert is None or viewer.misses(alert):
+            if viewer.misses(alert) if alert else viewer.wanted:
                 viewer.put(message)
             if number % SLICE == 0:
                 await asyncio.sleep(0)

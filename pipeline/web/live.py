@@ -1,4 +1,4 @@
-"""A WebSocket request for `/ws/alerts/` in; a viewer's whole life out: welcome, backlog, events.
+"""A request for `/ws/alerts/` in; a viewer's welcome, its backlog and the live events out.
 
 This first form can't prove that a viewer who comes back has missed nothing else, so it answers a
 cursor with `recovered: false` and the open alerts, which is what the contract asks for then.
@@ -7,53 +7,28 @@ cursor with `recovered: false` and the open alerts, which is what the contract a
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import time
-from ipaddress import ip_address
-from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from typing import NoReturn
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
-from pipeline.metrics import CLOSE_CODES, VIEWERS_CLOSED, label
-from pipeline.records import iso
-from pipeline.settings import Settings
 from pipeline.web.alerts import Alert, Wanted
+from pipeline.web.door import Door, attend, connection
 from pipeline.web.feed import Feed
-from pipeline.web.hub import GOING_AWAY, TRY_AGAIN_LATER, Full, Hub, Viewer
-
-HEARTBEAT = 25.0  # seconds between two WebSocket pings; half of it without an answer is the end
-LARGEST_MESSAGE = 4096  # bytes; we listen to nothing that a viewer says
-CLOSE_GRACE, STOP_GRACE = 5.0, 1.5  # seconds a viewer has to answer our close; a stop has 2 in all
-ABNORMAL = 1006
-BREATH = 100  # backlog messages between two turns of the event loop
-DEVELOPMENT_ORIGINS = frozenset({"http://localhost:3000", "http://127.0.0.1:3000"})
+from pipeline.web.hub import Hub, Viewer
 
 
 class Live:
-    def __init__(self, settings: Settings, hub: Hub, feed: Feed, ping_every: float) -> None:
+    def __init__(self, door: Door, hub: Hub, feed: Feed, ping_every: float) -> None:
+        self._door = door
         self._hub = hub
         self._feed = feed
         self._ping_every = ping_every
-        self._also_allowed = (
-            DEVELOPMENT_ORIGINS if is_loopback(settings.web_host) else frozenset[str]()
-        )
 
     async def alerts(self, request: web.Request) -> web.StreamResponse:
-        if not self.allows(request):
-            return refusal(403, "this page's origin may not watch; open the page that we serve")
-        if not self._feed.caught_up:
-            return refusal(503, self._feed.problem or "the open alerts are not known yet")
-        try:
-            wanted = wanted_of(request)
-        except ValueError as error:
-            return refusal(400, str(error))
-        try:
-            with self._hub.subscribe(wanted) as viewer:
-                return await self._live(request, viewer)
-        except Full:
-            return refusal(503, "as many viewers are connected as may be (SMART_IOT_VIEWERS)")
+        return await self._door.admit(
+            request, lambda: wanted_of(request), self._watch, self._feed.unknown()
+        )
 
     async def ping(self) -> NoReturn:
         """Tell every viewer at times that the line is alive: a page can't see WebSocket pings."""
@@ -64,14 +39,7 @@ class Live:
                     cursor = self._feed.cursor()
                     await self._hub.publish(connection(event="ping", cursor=cursor))
 
-    def allows(self, request: web.Request) -> bool:
-        """Our own pages, who develops one on this machine, and whatever is no browser."""
-        origin = request.headers.get("Origin")
-        if origin is None or origin in self._also_allowed:
-            return True
-        return urlsplit(origin).netloc.lower() == request.host.lower()
-
-    async def _live(self, request: web.Request, viewer: Viewer) -> web.WebSocketResponse:
+    async def _watch(self, request: web.Request, viewer: Viewer) -> web.StreamResponse:
         # taken together, before the first await: what comes later is in the viewer's queue
         cursor, backlog, viewer.covered = (
             self._feed.cursor(),
@@ -83,84 +51,18 @@ class Live:
             cursor=cursor,
             recovered=False if "cursor" in request.query else None,
         )
-        # uncompressed, so that the bytes of an event are the same for all
-        ws = web.WebSocketResponse(
-            heartbeat=HEARTBEAT, max_msg_size=LARGEST_MESSAGE, compress=False
-        )
-        await ws.prepare(request)
-        reading = asyncio.create_task(_read(ws))
-        writing = asyncio.create_task(_write(ws, viewer, welcome, backlog))
-        try:
-            first: list[asyncio.Future[Any]] = [reading, writing, viewer.ended]
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await _cancelled(reading, writing)
-            await self._close(request, ws, viewer)
-        return ws
-
-    async def _close(self, request: web.Request, ws: web.WebSocketResponse, viewer: Viewer) -> None:
-        code = viewer.ended.result() if viewer.ended.done() else ws.close_code or ABNORMAL
-        VIEWERS_CLOSED.labels(label(code, CLOSE_CODES)).inc()
-        message = b"too far behind: come back" if code == TRY_AGAIN_LATER else b""
-        try:
-            async with asyncio.timeout(STOP_GRACE if code == GOING_AWAY else CLOSE_GRACE):
-                # drain=False: aiohttp's drain waits on the very future that cancelling the writer
-                # has cancelled, and would end us with it
-                await ws.close(code=code, message=message, drain=False)
-        except TimeoutError:
-            # at a stop the rest may still go out; else it would hold the memory that we want back
-            if code != GOING_AWAY and request.transport is not None:
-                request.transport.abort()
+        return await attend(request, viewer, _beginning(welcome, backlog, viewer))
 
 
-async def _read(ws: web.WebSocketResponse) -> None:
-    """Until it leaves. Reading is what answers its pings and finds that it is gone."""
-    async for _ in ws:
-        pass
-
-
-async def _write(
-    ws: web.WebSocketResponse, viewer: Viewer, welcome: bytes, backlog: tuple[Alert, ...]
-) -> None:
-    with contextlib.suppress(ConnectionError):
-        await ws.send_frame(welcome, WSMsgType.TEXT)
-        for number, alert in enumerate(backlog, 1):
-            if viewer.wanted.has(alert):
-                await ws.send_frame(alert.backlog(), WSMsgType.TEXT)
-            if number % BREATH == 0:
-                await asyncio.sleep(0)
-        while True:
-            await ws.send_frame(await viewer.next(), WSMsgType.TEXT)
-
-
-async def _cancelled(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result
-
-
-def connection(**fields: Any) -> bytes:
-    """A message about the connection itself: no client of the seed shows it."""
-    return json.dumps({"type": "connection", **fields, "timestamp": iso(time.time())}).encode()
+def _beginning(
+    welcome: bytes, backlog: tuple[Alert, ...], viewer: Viewer
+) -> Iterator[bytes | None]:
+    yield welcome
+    for alert in backlog:
+        yield alert.backlog() if viewer.asked_for(alert) else None
 
 
 def wanted_of(request: web.Request) -> Wanted:
     query = request.query
     severities = [text for text in query.get("severity", "").split(",") if text]
     return Wanted.of(query.get("device", ""), severities, query.get("suppressed", ""))
-
-
-def refusal(status: int, why: str) -> web.Response:
-    headers = {"Retry-After": "1"} if status == 503 else {}
-    return web.json_response({"error": why}, status=status, headers=headers)
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

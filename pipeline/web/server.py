@@ -11,9 +11,12 @@ from collections.abc import Callable
 from aiohttp import web
 
 from pipeline.settings import Settings, SettingsError
+from pipeline.web.devices import Devices
+from pipeline.web.door import Door
 from pipeline.web.feed import Feed
 from pipeline.web.hub import Hub
 from pipeline.web.live import Live
+from pipeline.web.sensors import Sensors
 from pipeline.web.views import Views
 
 log = logging.getLogger(__name__)
@@ -34,8 +37,12 @@ class WebView:
         self._settings = settings
         self._hub = Hub(settings.viewers, settings.viewer_queue)
         self._feed = Feed(settings, self._hub)
-        self._live = Live(settings, self._hub, self._feed, ping_every)
-        app = Views(self._feed, self._live, ready).application()
+        door = Door(settings, self._hub)
+        self._live = Live(door, self._hub, self._feed, ping_every)
+        self._devices = Devices(settings, lambda: self._feed.problem or ready())
+        self._sensors = Sensors(settings, door, ping_every)
+        views = Views(self._feed, self._devices, door, self._live, self._sensors, ready)
+        app = views.application()
         app.on_shutdown.append(self._send_viewers_away)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
         self._tasks: list[asyncio.Task[None]] = []
@@ -53,6 +60,8 @@ class WebView:
         self._tasks = [
             asyncio.create_task(self._feed.run(), name="alert feed"),
             asyncio.create_task(self._live.ping(), name="viewers' ping"),
+            asyncio.create_task(self._devices.run(), name="reading of the devices"),
+            asyncio.create_task(self._sensors.run(), name="sensor streams"),
         ]
         for task in self._tasks:
             task.add_done_callback(_report)

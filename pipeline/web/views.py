@@ -1,40 +1,73 @@
-"""HTTP requests in; what is open now, health and metrics out, all of it JSON but the metrics."""
+"""HTTP requests in; the page, what is open, the newest readings, health and metrics out."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import unquote
 
+import msgspec
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from pipeline.metrics import REGISTRY
+from pipeline.web.devices import Devices, Listing
+from pipeline.web.door import Door, refusal
 from pipeline.web.feed import Feed
-from pipeline.web.live import Live, refusal
+from pipeline.web.live import Live
+from pipeline.web.sensors import Sensors
 
-INDEX = {
-    "ws": ["/ws/alerts/"],
-    "http": ["/api/alerts/active/", "/-/healthy", "/-/ready", "/metrics"],
-}
+STATIC = Path(__file__).parent / "static"
+PAGE_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 
+View = Callable[[web.Request], Awaitable[web.StreamResponse]]
+DeviceView = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
+
 
 class Views:
-    def __init__(self, feed: Feed, live: Live, ready: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        devices: Devices,
+        door: Door,
+        live: Live,
+        sensors: Sensors,
+        ready: Callable[[], str | None],
+    ) -> None:
         self._feed = feed
+        self._devices = devices
+        self._door = door
         self._live = live
+        self._sensors = sensors
         self._ready = ready
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[json_errors])
         app.on_response_prepare.append(self._headers)
         for path, view in {
-            "/": self.index,
+            "/": self.page,
             "/ws/alerts/": self._live.alerts,
+            "/ws/sensors/": self._sensors.every,
             "/api/alerts/active/": self.active,
+            "/api/readings/latest_all/": self.latest_all,
+            "/api/devices/": self.devices,
             "/-/healthy": self.healthy,
             "/-/ready": self.ready,
             "/metrics": self.metrics,
@@ -42,18 +75,44 @@ class Views:
             app.router.add_get(path, view)
             if path.endswith("/") and path != "/":
                 app.router.add_get(path.rstrip("/"), view)
+        for prefix, device_view in {
+            "/api/readings/latest/": self.latest,
+            "/ws/sensors/": self._sensors.one,
+        }.items():
+            app.router.add_get(prefix + "{device:.+}", of_a_device(prefix, device_view))
+        app.router.add_get("/static/{name}", static)
         return app
 
-    async def index(self, _: web.Request) -> web.Response:
-        return web.json_response(INDEX)
+    async def page(self, _: web.Request) -> web.StreamResponse:
+        headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}
+        return web.FileResponse(STATIC / "index.html", headers=headers)
 
     async def active(self, _: web.Request) -> web.Response:
         """Every open alert, newest first, however old."""
-        if not self._feed.caught_up:
-            return refusal(503, self._feed.problem or "the open alerts are not known yet")
+        if problem := self._feed.unknown():
+            return refusal(503, problem)
         newest_first = reversed(self._feed.open_alerts())
-        body = b"[" + b",".join(alert.text for alert in newest_first) + b"]"
-        return web.Response(body=body, content_type="application/json", charset="utf-8")
+        return json_body(b"[" + b",".join(alert.text for alert in newest_first) + b"]")
+
+    async def latest_all(self, _: web.Request) -> web.Response:
+        return await self._listing(self._devices.latest)
+
+    async def devices(self, _: web.Request) -> web.Response:
+        return await self._listing(self._devices.cards)
+
+    async def latest(self, _: web.Request, device_id: str) -> web.Response:
+        if problem := self._devices.unknown():
+            return refusal(503, problem)
+        fleet = self._devices.fleet
+        latest = fleet.get(device_id)
+        if latest is None:
+            return refusal(404, f"no device {device_id} is known")
+        return json_body(msgspec.json.encode(fleet.item(latest, time.time())))
+
+    async def _listing(self, listing: Listing) -> web.Response:
+        if problem := self._devices.unknown():
+            return refusal(503, problem)
+        return json_body(await listing.body())
 
     async def healthy(self, _: web.Request) -> web.Response:
         return web.json_response({"healthy": True})
@@ -69,18 +128,42 @@ class Views:
         return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
 
     async def _headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        response.headers.update(SECURITY_HEADERS)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
         origin = request.headers.get("Origin")
         response.headers["Vary"] = "Origin"
-        if origin and self._live.allows(request):
+        if origin and self._door.allows(request):
             # a page under development on this machine polls us from its own port
             response.headers["Access-Control-Allow-Origin"] = origin
 
 
+async def static(request: web.Request) -> web.StreamResponse:
+    """One of the page's few files; its name is looked up, never a path made of it."""
+    files = {path.name: path for path in STATIC.iterdir() if path.suffix in (".js", ".css", ".svg")}
+    found = files.get(request.match_info["name"])
+    if found is None:
+        raise web.HTTPNotFound
+    return web.FileResponse(found, headers={"Cache-Control": "no-cache"})
+
+
+def of_a_device(prefix: str, view: DeviceView) -> View:
+    """The view, told the device that the rest of the path names, with a last slash or without.
+
+    Of the path as it was sent: an id may hold slashes, and end in one that is percent-encoded."""
+
+    async def told(request: web.Request) -> web.StreamResponse:
+        rest = request.rel_url.raw_path.removeprefix(prefix)
+        return await view(request, unquote(rest.removesuffix("/")))
+
+    return told
+
+
+def json_body(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json", charset="utf-8")
+
+
 @web.middleware
-async def json_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def json_errors(request: web.Request, handler: View) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPNotFound:

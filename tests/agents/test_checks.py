@@ -64,6 +64,13 @@ def test_a_device_that_reports_more_often_than_before_is_missed_sooner(engine, o
     assert "cellar" in nominate(engine, owned, T0 + 522 + 60)
 
 
+def test_a_partition_that_comes_back_to_us_still_misses_its_devices(engine, owned):
+    again = owned.reopened()
+    for row in again.rows.values():
+        plan(engine, again, row)
+    assert nominate(engine, again, T0 + 560) == ["attic"]
+
+
 def test_a_backlog_is_judged_by_its_own_time(engine, owned):
     owned.clock.resume()
     assert nominate(engine, owned, T0 + 1e6) == []

@@ -6,9 +6,8 @@ import json
 from typing import Any, NamedTuple
 
 import pytest
-from faust.types import TP
 
-from agents.detection import LARGEST_REJECTED, Progress, detection, is_full
+from agents.detection import ASLEEP, LARGEST_REJECTED, detection, is_full
 from agents.writer import take_cut
 from pipeline.streams import app
 from tables.devices import CHECKS, READINGS, Partition
@@ -150,26 +149,6 @@ def test_a_check_and_the_next_reading_give_the_same_event(owned):
     assert len(first) == 2
 
 
-TP0 = TP("readings", 0)
-
-
-@pytest.mark.parametrize(
-    ("looks", "stuck"),
-    [
-        ([(0, 5, 9), (100, 5, 12)], True),  # there is something to read, and it isn't
-        ([(0, 5, 9), (100, 6, 12)], False),
-        ([(0, 5, 5), (100, 5, 5)], False),  # nothing comes: nothing to read
-        ([(0, 5, 5), (50, 5, 5), (60, 5, 6), (100, 5, 6)], False),  # something came a while ago
-        ([(0, 5, 5), (50, 5, 5), (60, 5, 6), (151, 5, 6)], True),
-    ],
-)
-def test_a_source_that_stands_still_though_there_is_something_to_read_is_noticed(looks, stuck):
-    progress = Progress()
-    found = [progress.stuck({TP0: position}, {TP0: end}, at) for at, position, end in looks]
-    assert found[-1] is stuck
-    assert not any(found[:-1])
-
-
 def test_a_device_that_says_much_at_once_makes_the_agent_wait_for_a_flush(owned):
     swings = [reading(n, at=T0 + n, temperature=40 if n % 2 else 20) for n in range(1_200)]
     feed(owned, *swings)
@@ -183,3 +162,19 @@ def test_a_phantom_that_was_heard_of_once_is_forgotten_when_it_retires(owned):
     cut = take_cut(owned)
     assert (b"attic", None) in cut.rows
     assert owned.rows == {}
+
+
+@pytest.mark.parametrize("leap", [ASLEEP + 1, -ASLEEP - 1])
+def test_when_the_clock_leaps_silence_counts_from_then(owned, monkeypatch, leap):
+    feed(owned, reading(0, temperature=20))
+    owned.clock.live = owned.clock.watching = True
+    before = detection.wall()
+    monkeypatch.setattr(detection.ownership, "owned", {3: owned})
+    detection.looked_at = before - leap
+    assert owned.clock.judged_from < before
+    assert detection.wall() == owned.clock.judged_from
+
+
+def test_many_bytes_make_the_agent_wait_for_a_flush(owned):
+    owned.unflushed = 33 << 20
+    assert is_full(owned)

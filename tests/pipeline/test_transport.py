@@ -6,6 +6,7 @@ Kafka with real crashes.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 import pytest
@@ -153,6 +154,16 @@ async def test_a_recreated_topic_whose_offsets_start_anew_is_delivered(consumer)
     assert consumer._read_offset[READINGS] is None  # Faust drops what is below it
 
 
+async def test_how_far_a_partition_is_read_counts_offsets_that_hold_no_record(consumer):
+    """Transaction markers, and what retention deleted, are passed without being delivered."""
+    consumer._thread.served = {READINGS: records(READINGS, 0, 1)}
+    consumer._thread.on_fetch = lambda: setattr(consumer, "fetched_to", {READINGS: 3, OTHER: 9})
+    await delivered(consumer)
+    assert consumer.read_to(OTHER, 0) == 9
+    assert consumer.read_to(READINGS, 1) == 1  # the stream hasn't taken what was delivered
+    assert consumer.read_to(READINGS, 2) == 3
+
+
 async def test_only_the_longest_acked_prefix_is_committed_and_a_jump_in_offsets_is_no_gap(consumer):
     consumer._thread.served = {READINGS: records(READINGS, *range(3))}
     ((_, first),) = await delivered(consumer)
@@ -247,3 +258,13 @@ async def test_after_a_recovery_positions_come_first_then_the_queues_then_the_so
     calls.clear()
     await recovery.on_recovery_completed(generation_id=2)  # of a rebalance that is over
     assert "resume_partitions" not in calls
+
+
+async def test_a_broker_that_does_not_answer_in_time_is_an_error_and_no_end_of_recovering():
+    class App:
+        conf = app.conf
+        in_recovery = False
+
+    recovery = Recovery(App, {})
+    with pytest.raises(TimeoutError):
+        await recovery._wait(asyncio.sleep(5), timeout=0.01)

@@ -14,8 +14,9 @@ import aiohttp
 import pytest
 
 from pipeline.kafka.broker import HOST, free_port
-from tests.lab import Program, children, python, runs, started
-from tests.pipeline.cli.test_up import CLI, kafka_of, up
+from tests.lab import Program, children, python, runs, started, until
+from tests.pipeline.cli import test_up
+from tests.pipeline.cli.test_up import CLI, get, kafka_of
 from tests.pipeline.kafka.test_jars import NO_REPOSITORY
 
 pytestmark = pytest.mark.timeout(300)
@@ -26,6 +27,10 @@ def nothing(tmp_path: Path) -> dict[str, str]:
     """The environment of a machine that has neither Java nor Maven."""
     (tmp_path / "no programs").mkdir()
     return {"PATH": str(tmp_path / "no programs"), "JAVA_HOME": ""}
+
+
+def up(folder: Path, port: int, **environment: str) -> AbstractContextManager[Program]:
+    return test_up.up(folder, port, "--no-simulator", **environment)
 
 
 def the(name: str, processes: list[int]) -> int:
@@ -67,6 +72,20 @@ async def test_without_java_a_reading_still_becomes_an_alert_at_a_viewer(
     assert len(ours) == 2
     assert not any(runs(pid) for pid in ours)
     assert [path.name for path in folder.iterdir()] == ["lock"]
+
+
+@pytest.mark.slow
+def test_without_java_a_newcomer_sees_alerts_of_simulated_devices(
+    nothing: dict[str, str], tmp_path: Path
+) -> None:
+    port = free_port()
+    with test_up.up(tmp_path / "data", port, **nothing) as program:
+        kafka_of(program)
+        until(lambda: get(port, "/api/alerts/active/"), "a simulated device is in trouble")
+        assert get(port, "/api/alerts/active/")[0]["device_id"].startswith("sim-")
+        program.signal(signal.SIGINT)
+        program.lines.rest()
+        assert program.code() == 0
 
 
 @pytest.mark.slow

@@ -49,11 +49,11 @@ class Readings:
             await admin.close()
 
     async def start(
-        self, *arguments: str, stderr: int = asyncio.subprocess.PIPE
+        self, *arguments: str, command: str = "publish", stderr: int = asyncio.subprocess.PIPE
     ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *COMMAND,
-            "publish",
+            command,
             *arguments,
             env=self._environment,
             stdin=asyncio.subprocess.PIPE,

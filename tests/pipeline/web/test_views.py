@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
+from yarl import URL
 
 from pipeline.names import Names
 from pipeline.settings import Settings, SettingsError
@@ -77,16 +79,38 @@ async def test_a_plain_request_for_the_stream_is_refused_in_json(site: Site) -> 
     assert "error" in answer
 
 
-async def test_the_first_page_names_what_is_there_and_all_of_it_is() -> None:
+async def test_the_page_and_each_file_that_it_names_are_there() -> None:
+    async with running(NOWHERE) as site, site.client.get(site.http + "/") as page:
+        assert (page.status, page.content_type) == (200, "text/html")
+        named = set(re.findall(r'(?:src|href)="([^"]+)"', await page.text()))
+        assert named == {"static/app.js", "static/style.css", "static/icon.svg"}
+        for path in named:
+            async with site.client.get(f"{site.http}/{path}") as answer:
+                assert answer.status == 200
+                assert answer.headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    "path", ["index.html", "..%2Fviews.py", "%2Fetc%2Fpasswd", "..", "", "app.js%00"]
+)
+async def test_nothing_else_is_served_as_a_file(path: str) -> None:
     async with running(NOWHERE) as site:
-        status, index = await site.get("/")
-        assert status == 200
-        for path in [*index["ws"], *index["http"]]:
-            async with site.client.get(site.http + path) as answer:
-                assert answer.status != 404
+        url = URL(f"{site.http}/static/{path}", encoded=True)
+        async with site.client.get(url) as answer:
+            assert answer.status == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/metrics", "/ws/alerts/"])
+async def test_the_page_may_load_and_reach_nothing_but_ours() -> None:
+    async with running(NOWHERE) as site, site.client.get(site.http + "/") as page:
+        policy = page.headers["Content-Security-Policy"]
+        assert "unsafe" not in policy
+        for rule in ("script-src 'self'", "style-src 'self'", "connect-src 'self'"):
+            assert rule in policy.split("; ")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/static/app.js", "/nothing", "/metrics", "/ws/alerts/", "/ws/sensors/"]
+)
 async def test_every_answer_has_the_security_headers(path: str) -> None:
     async with running(NOWHERE) as site, site.client.get(site.http + path) as answer:
         assert answer.headers["X-Content-Type-Options"] == "nosniff"

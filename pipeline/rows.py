@@ -1,0 +1,77 @@
+"""A device's state in, the bytes of its row in the device table out, and back.
+
+Written by the worker's table, read by it and by every web view: the changelog is where a view gets
+the newest values from. A row carries its owner's generation and the offsets that are applied to it;
+of two rows of a device, the one with the higher rank (both together) is the newer, and a later one
+on a tie.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.rules.clock import PartitionClock
+from pipeline.rules.engine import Device
+
+PARTITION_KEY: Final = b"*partition"  # no device id starts with a star
+VERSION: Final = 1
+
+encode = msgspec.msgpack.Encoder().encode
+decode = msgspec.msgpack.Decoder().decode
+
+
+class Row:
+    """A device, what is applied to it, and the events it has decided that nobody has yet."""
+
+    __slots__ = ("applied", "device", "outbox", "wake_at")
+
+    def __init__(self, device: Device, applied: list[int], outbox: list[Outgoing]) -> None:
+        self.device = device
+        self.applied = applied
+        self.outbox = outbox
+        self.wake_at = float("inf")  # the earliest time for which a check is planned
+
+    def is_over(self) -> bool:
+        """Retired, and nothing is left to say: the row can be deleted."""
+        return self.device.retired and not self.outbox
+
+    def packed(self, generation: int) -> bytes:
+        outbox = [event.packed() for event in self.outbox]
+        return encode([VERSION, generation, self.applied, self.device.pack(), outbox])
+
+    @classmethod
+    def unpacked(cls, key: str, content: list[Any]) -> Row:
+        _version, _generation, applied, device, outbox = content
+        return cls(Device.unpack(key, device), applied, [Outgoing(*event) for event in outbox])
+
+
+class Outgoing:
+    """A decided event on its way: its bytes for `alerts`, and what `alerts-open` needs to know."""
+
+    __slots__ = ("alert_id", "open", "rule", "seq", "value")
+
+    def __init__(self, rule: str, alert_id: str, seq: int, is_open: bool, value: bytes) -> None:
+        self.rule = rule
+        self.alert_id = alert_id
+        self.seq = seq
+        self.open = is_open
+        self.value = value
+
+    def packed(self) -> list[Any]:
+        return [self.rule, self.alert_id, self.seq, self.open, self.value]
+
+
+def clock_of(content: list[Any]) -> PartitionClock:
+    """The clock in a `*partition` row."""
+    _version, _generation, _applied, clock, _applied_time = content
+    return PartitionClock.unpack(clock)
+
+
+def rank(content: list[Any]) -> tuple[int, list[int]]:
+    return content[1], content[2]
+
+
+def generation_of(value: bytes) -> int:
+    return rank(decode(value))[0]

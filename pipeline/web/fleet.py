@@ -1,0 +1,127 @@
+"""Rows of the device table in, the newest values and the status of every device out. No I/O.
+
+A device is `offline` while its alert of that name is open: the worker has judged it. It is `late`
+once it has been silent for longer than 1.5 times its own cadence, and for 10 s at least (a row is
+up to a flush and a poll old); with no cadence known yet, once it has been silent for a minute.
+Silence is measured by the wall clock where the device's partition is live, else (recorded data is
+being replayed) by the partition's own clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pipeline.records import iso
+from pipeline.rows import PARTITION_KEY, Row, clock_of, decode, rank
+from pipeline.rules.clock import PartitionClock
+from pipeline.rules.engine import UNKNOWN
+from pipeline.rules.rulebook import DEFAULT
+
+LATE_FACTOR: Final = 1.5  # of the device's cadence
+LATE_FLOOR: Final = 10.0  # seconds
+LATE_UNKNOWN: Final = 60.0  # seconds, where no cadence is known yet
+OFFLINE: Final = DEFAULT.offline.name if DEFAULT.offline else "offline"
+
+Rank = tuple[int, list[int]]
+
+
+class Latest:
+    """What is served of a device, and the rank of the row that it comes from."""
+
+    __slots__ = (
+        "cadence", "device_id", "last_seen", "offline", "partition", "rank", "time", "values",
+    )  # fmt: skip
+
+    def __init__(self, partition: int, device_id: str, content: list[Any]) -> None:
+        device = Row.unpacked(device_id, content).device
+        self.device_id = device_id
+        self.partition = partition
+        self.rank: Rank = rank(content)
+        self.time = device.time
+        self.values = device.values
+        self.last_seen = device.last_seen
+        self.cadence = device.cadence()
+        self.offline = any(episode.rule == OFFLINE for episode in device.open_alerts())
+
+    def status(self, now: float) -> str:
+        if self.offline:
+            return "offline"
+        limit = max(LATE_FACTOR * self.cadence, LATE_FLOOR) if self.cadence else LATE_UNKNOWN
+        return "late" if now - self.last_seen > limit else "online"
+
+
+class Fleet:
+    """The newest row of every device. As large as the device table."""
+
+    def __init__(self) -> None:
+        self._devices: dict[str, Latest] = {}
+        self._clocks: dict[int, tuple[Rank, PartitionClock]] = {}
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def all(self) -> list[Latest]:
+        return list(self._devices.values())
+
+    def get(self, device_id: str) -> Latest | None:
+        return self._devices.get(device_id)
+
+    def clear(self) -> None:
+        self._devices.clear()
+        self._clocks.clear()
+
+    def apply(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """One record of the changelog. Whatever decoding raises where it is no row of ours."""
+        if key == PARTITION_KEY:
+            if value is not None:
+                self._tick(partition, decode(value))
+        elif not key.startswith(b"*"):
+            self._device(partition, key.decode(), value)
+
+    def item(self, latest: Latest, wall: float) -> dict[str, Any]:
+        """An item of `latest_all`."""
+        return message(
+            latest.device_id, latest.values, latest.time, latest.status(self._now(latest, wall))
+        )
+
+    def card(self, latest: Latest, wall: float) -> dict[str, Any]:
+        """An item of the list of devices."""
+        return {
+            "device_id": latest.device_id,
+            "status": latest.status(self._now(latest, wall)),
+            "last_seen": iso(latest.last_seen),
+            "cadence": latest.cadence or None,
+            "metrics": sorted(latest.values),
+        }
+
+    def _tick(self, partition: int, content: list[Any]) -> None:
+        known = self._clocks.get(partition)
+        if known is None or rank(content) >= known[0]:
+            self._clocks[partition] = (rank(content), clock_of(content))
+
+    def _device(self, partition: int, device_id: str, value: bytes | None) -> None:
+        if value is None:
+            self._devices.pop(device_id, None)
+            return
+        content = decode(value)
+        known = self._devices.get(device_id)
+        if known is not None and rank(content) < known.rank:
+            return  # of an owner that was over when it wrote
+        latest = Latest(partition, device_id, content)
+        if latest.time == UNKNOWN:  # retired
+            self._devices.pop(device_id, None)
+        else:
+            self._devices[device_id] = latest
+
+    def _now(self, latest: Latest, wall: float) -> float:
+        _, clock = self._clocks.get(latest.partition, (None, None))
+        return wall if clock is None or clock.live else clock.clock
+
+
+def message(
+    device_id: str, values: dict[str, float], time: float, status: str, **more: str
+) -> dict[str, Any]:
+    """A reading as it is served; a metric that is named like a field of ours gives way to it."""
+    shown: dict[str, Any] = {"device_id": device_id, **values}
+    shown |= {"device_id": device_id, "timestamp": iso(time), "status": status, **more}
+    return shown

@@ -1,0 +1,105 @@
+"""Names of topics in, a consumer of them without a group out; and why a reading of them ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds
+TOPIC_POLL = 0.5  # seconds between two looks for topics that don't exist yet
+REQUEST_TIMEOUT_MS = 10_000
+
+Offsets = dict[TopicPartition, int]
+Topics = dict[str, set[int]]
+
+
+class Changed(Exception):
+    """The topics aren't what they were when this reading began: begin again, where we are."""
+
+
+class Gone(Exception):
+    """What we read up to is no more: begin anew."""
+
+
+@asynccontextmanager
+async def consuming(kafka: dict[str, Any]) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        **kafka,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_min_bytes=1,
+        fetch_max_wait_ms=500,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        metadata_max_age_ms=10_000,  # so that new partitions are seen
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def existing(
+    kafka: dict[str, Any], names: Iterable[str], waiting: Callable[[str], None]
+) -> tuple[str, Topics]:
+    """The cluster's id and the topics' partitions, once all of them exist."""
+    names = list(names)
+    client = AIOKafkaClient(**kafka, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await client.bootstrap()
+        while True:
+            # not describe_topics: where a broker creates what it is asked for, that would too
+            request = MetadataRequest(names, allow_auto_topic_creation=False)
+            answer = await client.send(client.get_random_node(), request)
+            found = {
+                name: {partition for _, partition, *_ in partitions}
+                for error, name, _, partitions in answer.topics
+                if not error
+            }
+            if len(found) == len(names):
+                return answer.cluster_id or "", found
+            waiting(f"waiting for {', '.join(sorted(set(names) - set(found)))} to be created")
+            await asyncio.sleep(TOPIC_POLL)
+    finally:
+        await client.close()
+
+
+def partitions_of(topic: str, topics: Topics) -> list[TopicPartition]:
+    return [TopicPartition(topic, partition) for partition in sorted(topics[topic])]
+
+
+def check_unchanged(consumer: AIOKafkaConsumer, topics: Topics) -> None:
+    """Gone or Changed where topics aren't as they were: aiokafka doesn't tell."""
+    for topic, partitions in topics.items():
+        now = consumer.partitions_for_topic(topic)
+        if not now:
+            raise Gone(f"{topic} is gone")
+        if now != partitions:
+            raise Changed(f"{topic} has other partitions than before")
+
+
+async def check_reached(consumer: AIOKafkaConsumer, ends: Offsets) -> None:
+    """Gone where a partition ends before where we are: it was recreated."""
+    for tp, end in ends.items():
+        if end < await consumer.position(tp):
+            raise Gone(f"{tp.topic} partition {tp.partition} ends before where we were")
+
+
+def cause(error: Exception) -> Exception:
+    """The first error inside a task group's."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def is_expected(error: Exception) -> bool:
+    """What a broker does to whoever reads from it; anything else is a fault of ours."""
+    return isinstance(error, (Gone, Changed, KafkaError, TimeoutError, OSError))
