@@ -8,6 +8,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 UP_ARGS ?=
 RUN := .venv/bin/python -m
+INSTALL := $(RUN) pip install --quiet --disable-pip-version-check
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -18,14 +19,23 @@ demo: venv ## run it all on this machine with simulated devices, until Ctrl-C (U
 venv: .venv/installed ## make .venv: what requirements.lock pins, and the project itself
 
 .venv/installed: requirements.lock setup.cfg pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@echo 'installing what requirements.lock pins, once: this takes a minute…'
-	$(RUN) pip install --quiet --require-hashes -r requirements.lock
-	$(RUN) pip install --quiet --no-deps -e .
-	touch $@
+	@command -v "$(PYTHON)" >/dev/null || { \
+		echo 'no $(PYTHON) was found: install Python 3.11 or newer' \
+			'(apt-get install python3 python3-venv)' >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
+	needed, and $(PYTHON) is %d.%d: name another with make PYTHON=..." % sys.version_info[:2])'
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '$(PYTHON) can make no virtual environment: apt-get install python3-venv' >&2; exit 2; }
+	@$(RUN) pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@echo 'installing what requirements.lock pins into .venv...'
+	@{ $(INSTALL) --require-hashes -r requirements.lock && $(INSTALL) --no-deps -e .; } \
+		>.venv/install.log 2>&1 || { \
+		echo "not all packages could be installed ($$(grep ERROR .venv/install.log | tail -n 1)):" \
+			"is there a network, and room on the disk? Then run make again; pip's own words" \
+			'are in .venv/install.log' >&2; exit 2; }
+	@touch $@
 
-test: venv ## run every test (Java 17+ and Maven are needed: a real Kafka is started)
+test: venv ## run every test; without Java 17 and Maven, those that need Apache Kafka are skipped
 	$(RUN) pytest $(PYTEST_ARGS)
 
 test-quick: venv ## run the tests that need no Kafka, in less than a minute

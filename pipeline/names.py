@@ -8,6 +8,8 @@ table's changelog and the checks are ours.
 from __future__ import annotations
 
 DAY_MS = 24 * 3600 * 1000
+# The id of the cluster by which every program knows the fallback broker of `smart-iot up`.
+FALLBACK_CLUSTER = "smart-iot-fallback"
 LARGEST_RECORD = 16 << 20  # of readings too, so that the rejected topic can say why not
 
 
@@ -31,6 +33,7 @@ class Names:
         return {
             # recorded data keeps its old times, so age must not delete it
             self.readings: {
+                "cleanup.policy": "delete",  # Kafka's own default, but told where none is reported
                 "retention.ms": "-1",
                 "retention.bytes": str(1 << 30),
                 "max.message.bytes": str(LARGEST_RECORD),

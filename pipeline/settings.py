@@ -54,6 +54,11 @@ class Settings:
     can also come from the file that `SMART_IOT_<NAME>_FILE` names."""
 
     bootstrap: str = _setting("localhost:9092", "Kafka's addresses, host:port, comma-separated")
+    broker: str = _setting(
+        "KAFKA",
+        "what answers there; `smart-iot up` alone sets FALLBACK, for its own fallback broker",
+        allowed=("KAFKA", "FALLBACK"),
+    )
     security_protocol: str = _setting(
         "PLAINTEXT",
         "how to talk to Kafka",
@@ -152,6 +157,21 @@ class Settings:
                 "sasl_plain_password": self.sasl_password,
             }
         return arguments
+
+    @property
+    def fallback(self) -> bool:
+        """Whether the broker is the one that stands in for Apache Kafka."""
+        return self.broker == "FALLBACK"
+
+    def delivery(self) -> dict[str, Any]:
+        """Keyword arguments of every aiokafka producer: how its records reach the broker."""
+        if self.fallback:
+            # It refuses InitProducerId, and after a batch of several records the end that it
+            # reports for the partition is too low.
+            return {"acks": "all", "max_batch_size": 1, "linger_ms": 0}
+        # Idempotent: a retry neither doubles a record nor lets a later one overtake it, and the
+        # order within a partition is what `seq` and the rows' offsets rely on.
+        return {"acks": "all", "enable_idempotence": True}
 
     def ssl_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.ssl_cafile or None)

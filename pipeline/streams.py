@@ -28,7 +28,7 @@ from faust.types import TP
 from mode import Service
 from yarl import URL
 
-from pipeline.names import LARGEST_RECORD, Names
+from pipeline.names import FALLBACK_CLUSTER, LARGEST_RECORD, Names
 from pipeline.settings import Settings, SettingsError, from_environment
 from pipeline.transport import Chunks, TableManager
 
@@ -47,6 +47,10 @@ def end_process(reason: str) -> NoReturn:
     os._exit(70)
 
 
+class UnusableBroker(Exception):
+    """The broker isn't the kind that the settings say; the text says what to change."""
+
+
 class UnusableTopic(Exception):
     """A topic of the contract exists in a form that can't work; the text says what to change."""
 
@@ -54,12 +58,14 @@ class UnusableTopic(Exception):
 async def declare_topics(settings: Settings, names: Names) -> tuple[str, int]:
     """Create what is missing and check the rest; the cluster's id and the partition count.
 
-    UnusableTopic where a topic exists with other partitions or a policy that loses data;
-    KafkaError where the broker can't be asked.
+    UnusableBroker where it is of another kind than the settings say; UnusableTopic where a topic
+    exists with other partitions or a policy that loses data; KafkaError where it can't be asked.
     """
     admin = AIOKafkaAdminClient(**settings.kafka())
     try:
         await admin.start()
+        cluster = (await admin.describe_cluster())["cluster_id"]
+        _refuse_other_broker(settings, cluster)
         found = {
             topic["topic"]: topic
             for topic in await admin.describe_topics(await admin.list_topics())
@@ -77,9 +83,23 @@ async def declare_topics(settings: Settings, names: Names) -> tuple[str, int]:
                     f"must share one number; recreate {name} with {partitions}"
                 )
         await _refuse_lossy(admin, names, [name for name in names.policies() if name in found])
-        return (await admin.describe_cluster())["cluster_id"], partitions
+        return cluster, partitions
     finally:
         await admin.close()
+
+
+def _refuse_other_broker(settings: Settings, cluster: str) -> None:
+    """What the fallback broker lacks is done without on that broker only, and never unasked."""
+    if settings.fallback and cluster != FALLBACK_CLUSTER:
+        raise UnusableBroker(
+            f"SMART_IOT_BROKER=FALLBACK, but {settings.bootstrap} is another broker: "
+            "leave that setting to `smart-iot up`"
+        )
+    if cluster == FALLBACK_CLUSTER and not settings.fallback:
+        raise UnusableBroker(
+            f"{settings.bootstrap} is the fallback broker of `smart-iot up`, which carries the "
+            "worker of that command and no other"
+        )
 
 
 async def _create(
@@ -135,7 +155,7 @@ class Setup(Service):
         while True:
             try:
                 return await declare_topics(self.app.settings, self.app.names)
-            except UnusableTopic as error:
+            except (UnusableBroker, UnusableTopic) as error:
                 end_process(str(error))
             except (KafkaError, OSError) as error:
                 if asyncio.get_running_loop().time() > deadline:

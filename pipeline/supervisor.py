@@ -41,6 +41,10 @@ def tied_to_this_process() -> Callable[[], None]:
     return tie
 
 
+class GivenUp(Exception):
+    """A child has ended that must not be started again; the text says which, how and why not."""
+
+
 async def at_once() -> bool:
     """Ready as soon as it is started."""
     return True
@@ -57,6 +61,8 @@ class Child:
     stop_within: float  # seconds from SIGTERM to SIGKILL
     ready: Callable[[], Awaitable[bool]] = at_once
     keep_open: Sequence[int] = ()  # descriptors it inherits, such as a lock that it shares
+    # Asked when it has died: why it can't be started again, which ends all the others too.
+    hopeless: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,18 @@ class Supervisor:
     pauses: Pauses = field(default_factory=Pauses)
 
     async def run(self, when_ready: Callable[[], None]) -> None:
+        """Returns after a signal; GivenUp, once all have ended, after a death without hope."""
+        given_up: list[str] = []
         with _stop_signals() as stop:
+
+            def give_up(why: str) -> None:
+                given_up.append(why)
+                stop.set()
+
             async with asyncio.TaskGroup() as tasks:
                 keepers: list[_Keeper] = []
                 for child in self.children:
-                    keeper = _Keeper(child, self.say, self.pauses)
+                    keeper = _Keeper(child, self.say, self.pauses, give_up)
                     keepers.append(keeper)
                     tasks.create_task(keeper.run(), name=f"keep {child.name}")
                     if not await self._until_ready(child, stop):
@@ -96,6 +109,8 @@ class Supervisor:
                 await stop.wait()
                 for keeper in reversed(keepers):
                     await keeper.stop()
+        if given_up:
+            raise GivenUp(given_up[0])
 
     async def _until_ready(self, child: Child, stop: asyncio.Event) -> bool:
         started = said = monotonic()
@@ -114,8 +129,9 @@ class Supervisor:
 class _Keeper:
     """One child's life: started, its lines passed on, started again whenever it has died."""
 
-    def __init__(self, child: Child, say: Say, pauses: Pauses) -> None:
+    def __init__(self, child: Child, say: Say, pauses: Pauses, give_up: Say) -> None:
         self._child = child
+        self._give_up = give_up
         self._say = say
         self._pauses = pauses
         self._stop = asyncio.Event()
@@ -133,6 +149,9 @@ class _Keeper:
                 started = monotonic()
                 how = await self._live()
                 if self._stop.is_set():
+                    return
+                if why := self._child.hopeless():
+                    self._give_up(f"{self._child.name} {how}: {why}")
                     return
                 pause = self._pauses.after(pause, monotonic() - started)
                 self._say(f"{self._child.name} {how}; starting it again in {pause:g} s")

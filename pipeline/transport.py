@@ -42,12 +42,16 @@ from faust.tables.recovery import ServiceStopped
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 
+from pipeline.settings import Settings
+
 CHUNK_RECORDS = 500  # a chunk is processed without a pause: at 10 µs a record, 5 ms
 FETCH_WAIT_MS = 500  # how long the broker may hold a fetch that has nothing to give
 
 
 class Releasing(Protocol):
     """What this transport asks of the app besides being Faust's."""
+
+    settings: Settings
 
     async def release(self) -> None:
         """Write what is dirty, within a deadline; from then on own nothing."""
@@ -233,9 +237,7 @@ class Consumer(driver.Consumer):
 
 class Producer(driver.Producer):
     def _settings_extra(self) -> Mapping[str, Any]:
-        # Idempotent: a retry neither doubles a record nor lets a later one overtake it, and the
-        # order within a partition is what `seq` and the rows' offsets rely on.
-        return {"acks": "all", "enable_idempotence": True}
+        return cast(Releasing, self.app).settings.delivery()
 
 
 class Transport(driver.Transport):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Iterator
 
 import pytest
 
+from pipeline.kafka import Missing, jars
 from pipeline.kafka.broker import RunningKafka, running
 
 
@@ -21,6 +23,23 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningKafka]:
 def prefix() -> str:
     """Before the names of topics and groups: tests that share a broker don't meet."""
     return f"t{secrets.token_hex(4)}-"
+
+
+@functools.cache
+def missing() -> str:
+    """Why there is no Apache Kafka here; empty if it can be had. Fetches it, the first time."""
+    try:
+        jars.java()
+        jars.fetched(print)
+    except Missing as error:
+        return str(error)
+    return ""
+
+
+@pytest.hookimpl(tryfirst=True)  # before its fixtures, which may need Kafka or hide it
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("kafka") and missing():
+        pytest.skip(f"needs Apache Kafka: {missing()}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

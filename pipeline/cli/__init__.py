@@ -43,7 +43,14 @@ def _refusals() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:  # whoever read our output has gone: click ends quietly
             raise
-        raise Refusal(str(error)) from None
+        raise Refusal(_told(error)) from None
+
+
+def _told(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        where = error.filename or "what was to be written"
+        return f"no room for {where} ({error.strerror}): make room, or choose another folder"
+    return str(error)
 
 
 class Commands(click.Group):

@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -15,7 +16,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.cli import Refusal
-from pipeline.names import Names
+from pipeline.names import FALLBACK_CLUSTER, Names
 from pipeline.settings import Settings
 
 IN_FLIGHT = 10_000  # records sent and not acknowledged yet
@@ -69,11 +70,9 @@ class Delivery:
         await self._check_topic()
         producer = AIOKafkaProducer(
             **self._settings.kafka(),
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=5,
             max_request_size=LONGEST_RECORD,
             request_timeout_ms=TIMEOUT_MS,
+            **{"linger_ms": 5, **self._settings.delivery()},
         )
         try:
             await producer.start()
@@ -99,6 +98,8 @@ class Delivery:
                 f"topic {self.topic} does not exist at {self._settings.bootstrap}: "
                 "the worker creates it when it starts"
             )
+        if answer.cluster_id == FALLBACK_CLUSTER:
+            self._settings = replace(self._settings, broker="FALLBACK")
 
 
 def _seen(future: asyncio.Future[Any]) -> None:

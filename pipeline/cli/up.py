@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
 import click
 
-from pipeline.kafka import FolderInUse, Kafka, Unusable, locked
+from pipeline.kafka import Fallback, FolderInUse, Kafka, Missing, Unusable, locked
 from pipeline.settings import PREFIX, from_environment
-from pipeline.supervisor import Child, Supervisor
+from pipeline.supervisor import Child, GivenUp, Supervisor
 
 KAFKA_PORT = 9092  # where every client looks first; another one if it is taken
 WORKER_ENDS_WITHIN = 20.0  # seconds from SIGTERM to SIGKILL
 KAFKA_ENDS_WITHIN = 10.0
 SIMULATOR_ENDS_WITHIN = 5.0
+LEAST_FREE = 100 << 20  # bytes: below, Kafka and RocksDB fail in ways that name no disk
 # After kill -9 of another `up` its children hold the folder for some more milliseconds.
 FOLDER_PATIENCE = 3.0
+_NOTHING_IS_KEPT = "the fallback broker keeps nothing to go on from; start `smart-iot up` again"
 # Beside our own broker a killed worker is replaced sooner; Kafka takes no session below 6 s.
 _IMPATIENT = {PREFIX + "SESSION_TIMEOUT": "6", PREFIX + "FLUSH_TIMEOUT": "4"}
 
@@ -54,56 +58,86 @@ def up(
     web = (settings.web_host, settings.web_port if port is None else port)
     refuse_taken(*web)
     folder = (data_dir or settings.state_dir).absolute()
-    kafka = None if bootstrap else Kafka(folder / "kafka", port=KAFKA_PORT)
     try:
-        with locked(folder / "lock", FOLDER_PATIENCE) as lock:
-            if kafka:
-                kafka.prepare(say)
+        if full := when_full(folder):
+            raise Unusable(full)
+        with (
+            locked(folder / "lock", FOLDER_PATIENCE) as lock,
+            _broker(folder, bootstrap) as broker,
+        ):
             if simulator is None:
-                simulator = kafka is not None
-            asyncio.run(_run(folder, lock, web, kafka, bootstrap or "", simulator))
-    except (FolderInUse, Unusable) as error:
+                simulator = broker is not None
+            asyncio.run(_run(folder, lock, web, broker, bootstrap or "", simulator))
+    except (FolderInUse, Unusable, GivenUp) as error:
         raise click.UsageError(str(error)) from None
+
+
+@contextmanager
+def _broker(folder: Path, bootstrap: str | None) -> Iterator[Kafka | Fallback | None]:
+    """Apache Kafka, ready to be started; what stands in for it where it can't be had; None where
+    a Kafka of the user's is named."""
+    if bootstrap:
+        yield None
+        return
+    kafka = Kafka(folder / "kafka", port=KAFKA_PORT)
+    try:
+        kafka.prepare(say)
+    except Missing as missing:
+        fallback = Fallback(folder / "temporary", port=KAFKA_PORT)
+        with fallback.prepared(missing, say):
+            yield fallback
+    else:
+        yield kafka
 
 
 async def _run(
     folder: Path,
     lock: int,
     web: tuple[str, int],
-    kafka: Kafka | None,
+    broker: Kafka | Fallback | None,
     bootstrap: str,
     simulator: bool,
 ) -> None:
     children, environment = [], _environment(os.environ)
-    if kafka:
-        bootstrap = kafka.bootstrap
-        children.append(_kafka(kafka, lock))
+
+    def hopeless() -> str | None:
+        return when_full(folder) or (_NOTHING_IS_KEPT if isinstance(broker, Fallback) else None)
+
+    environment[PREFIX + "DATA_DIR"] = str(folder)
+    if broker:
+        bootstrap = broker.bootstrap
         environment[PREFIX + "SECURITY_PROTOCOL"] = "PLAINTEXT"  # ours listens on loopback alone
+        environment[PREFIX + "BROKER"] = "KAFKA"
         if not _IMPATIENT.keys() & environment.keys():
             environment |= _IMPATIENT
+    if isinstance(broker, Fallback):
+        environment[PREFIX + "BROKER"] = "FALLBACK"
+        environment[PREFIX + "DATA_DIR"] = str(broker.data_dir)
     environment[PREFIX + "BOOTSTRAP"] = bootstrap
-    environment[PREFIX + "DATA_DIR"] = str(folder)
     environment[PREFIX + "WEB_PORT"] = str(web[1])
+    if broker:
+        children.append(_kafka(broker, lock, hopeless))
     address = f"http://{_reachable(web[0])}:{web[1]}"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-        children.append(_worker(folder, lock, environment, session, address))
+        children.append(_worker(folder, lock, environment, session, address, hopeless))
         if simulator:
             children.append(_simulator(folder, environment))
         await Supervisor(children, say).run(lambda: _announce(address, bootstrap))
 
 
-def _kafka(kafka: Kafka, lock: int) -> Child:
+def _kafka(broker: Kafka | Fallback, lock: int, hopeless: Callable[[], str | None]) -> Child:
     async def answers() -> bool:
-        return await asyncio.to_thread(kafka.answers)
+        return await asyncio.to_thread(broker.answers)
 
     return Child(
-        name="Kafka",
-        command=kafka.command(),
-        environment=os.environ,
-        cwd=kafka.data_dir,
+        name="Kafka" if isinstance(broker, Kafka) else "fallback broker",
+        command=broker.command(),
+        environment=os.environ if isinstance(broker, Kafka) else {"NO_COLOR": "1"},
+        cwd=broker.data_dir,
         stop_within=KAFKA_ENDS_WITHIN,
         ready=answers,
         keep_open=[lock],
+        hopeless=hopeless,
     )
 
 
@@ -113,6 +147,7 @@ def _worker(
     environment: Mapping[str, str],
     session: aiohttp.ClientSession,
     address: str,
+    hopeless: Callable[[], str | None],
 ) -> Child:
     async def is_ready() -> bool:
         with contextlib.suppress(aiohttp.ClientError, TimeoutError):
@@ -129,6 +164,7 @@ def _worker(
         stop_within=WORKER_ENDS_WITHIN,
         ready=is_ready,
         keep_open=[lock],
+        hopeless=hopeless,
     )
 
 
@@ -163,6 +199,18 @@ def refuse_taken(host: str, port: int) -> None:
         except OSError as error:
             why = f"can't listen on {host}:{port} ({error.strerror}): choose another with --port"
             raise click.UsageError(why) from None
+
+
+def when_full(folder: Path) -> str | None:
+    """What to do about a disk without room; None where there is enough."""
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    free = shutil.disk_usage(there).free
+    if free >= LEAST_FREE:
+        return None
+    return (
+        f"the disk of {folder} is full ({free >> 20} MB are free, {LEAST_FREE >> 20} are "
+        "needed): make room there, or choose another folder with --data-dir"
+    )
 
 
 def _reachable(host: str) -> str:

@@ -130,18 +130,13 @@ class Kafka:
 
     def answers(self) -> bool:
         """Whether the broker answers requests: it opens its port some time before it does."""
-        request = struct.pack(">hhih", 18, 0, 1, -1)  # ApiVersions 0, correlation 1, no client id
-        with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1.0) as link:
-            link.sendall(struct.pack(">i", len(request)) + request)
-            answer = link.recv(8, socket.MSG_WAITALL)
-            return len(answer) == 8 and struct.unpack(">i", answer[4:])[0] == 1
-        return False
+        return answers(self.port)
 
     def _configure(self) -> None:
         remembered = self.data_dir / "port"
         with suppress(OSError, ValueError):
             self._wish = int(remembered.read_text())
-        self.port = self._wish if self._wish and is_free(self._wish) else free_port()
+        self.port = free_port(self._wish)
         remembered.write_text(f"{self.port}\n")
         ports = {"port": self.port, "controller": free_port()}
         (self.data_dir / PROPERTIES_FILE).write_text(PROPERTIES.format(**ports))
@@ -174,7 +169,19 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
+def answers(port: int) -> bool:
+    request = struct.pack(">hhih", 18, 0, 1, -1)  # ApiVersions 0, correlation 1, no client id
+    with suppress(OSError), socket.create_connection((HOST, port), timeout=1.0) as link:
+        link.sendall(struct.pack(">i", len(request)) + request)
+        answer = link.recv(8, socket.MSG_WAITALL)
+        return len(answer) == 8 and struct.unpack(">i", answer[4:])[0] == 1
+    return False
+
+
+def free_port(wish: int | None = None) -> int:
+    """`wish` where it is free, else any."""
+    if wish and is_free(wish):
+        return wish
     for _ in range(1_000):
         port = secrets.choice(PORTS)
         if is_free(port):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from pipeline.supervisor import tied_to_this_process
 POM = Path(__file__).with_name("pom.xml")
 OLDEST_JAVA = 17
 LONGEST_REASON = 300
+NO_SPACE = os.strerror(errno.ENOSPC)  # Java's words are the C library's
 FETCH_PATIENCE = 900.0  # seconds to wait for another process that is fetching the same jars
 # Maven's own patience with a repository that doesn't answer is half an hour.
 MAVEN_LIMITS = (
@@ -27,7 +29,11 @@ MAVEN_LIMITS = (
 
 
 class Unusable(Exception):
-    """The embedded broker can't be used here; the text is one line that says what is missing."""
+    """The embedded broker can't be used here; the text is one line that says why."""
+
+
+class Missing(Unusable):
+    """Java, Maven or what Maven fetches can't be had: Apache Kafka can't be, here and now."""
 
 
 def version() -> str:
@@ -51,7 +57,7 @@ def java() -> str:
     home = os.environ.get("JAVA_HOME")
     found = (shutil.which("java", path=f"{home}/bin") if home else None) or shutil.which("java")
     if found is None:
-        raise Unusable(
+        raise Missing(
             f"no java was found: install Java {OLDEST_JAVA} or newer (openjdk-17-jre-headless), "
             "or use a Kafka of yours with --bootstrap"
         )
@@ -60,7 +66,7 @@ def java() -> str:
     ).stderr
     number = re.search(r'version "(\d+)', told)
     if number is None or int(number[1]) < OLDEST_JAVA:
-        raise Unusable(f"{found} is no Java {OLDEST_JAVA} or newer, which Kafka {version()} needs")
+        raise Missing(f"{found} is no Java {OLDEST_JAVA} or newer, which Kafka {version()} needs")
     return found
 
 
@@ -77,7 +83,7 @@ def fetched(say: Callable[[str], None]) -> Path:
 def _fetch(folder: Path, say: Callable[[str], None]) -> None:
     mvn = shutil.which("mvn")
     if mvn is None:
-        raise Unusable(
+        raise Missing(
             f"no mvn was found: Kafka {version()} is fetched with Maven once (install maven), "
             "or use a Kafka of yours with --bootstrap"
         )
@@ -112,7 +118,12 @@ def _run(mvn: str, work: Path, say: Callable[[str], None]) -> None:
             raise
     if process.returncode != 0:
         why = why or f"mvn ended with code {process.returncode}"
-        raise Unusable(f"Maven can't fetch Kafka {version()} (is its repository reachable?): {why}")
+        if NO_SPACE in why:
+            raise Unusable(
+                f"no space for Kafka's jars in {work.parent} or for Maven's own copy: make room, "
+                "or name another folder with SMART_IOT_CACHE_DIR"
+            )
+        raise Missing(f"Maven can't fetch Kafka {version()} (is its repository reachable?): {why}")
 
 
 def _first_error(lines: Iterable[str], say: Callable[[str], None]) -> str:

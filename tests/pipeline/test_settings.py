@@ -56,6 +56,7 @@ def test_each_setting_is_read_from_its_name_in_capitals() -> None:
         ("SESSION_TIMEOUT", "inf", "is not a positive number of seconds"),
         ("SECURITY_PROTOCOL", "TLS", "is not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
         ("SASL_MECHANISM", "GSSAPI", "is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
+        ("BROKER", "PULSAR", "is not one of KAFKA, FALLBACK"),
         ("LOG_LEVEL", "LOUD", "is not one of DEBUG, INFO, WARNING, ERROR"),
     ],
 )

@@ -18,11 +18,11 @@ import asyncio, functools, json, os, sys
 from pathlib import Path
 from pipeline.supervisor import Child, Pauses, Supervisor
 
-def child(name, code, stop_within=10.0, waits_for=None, command=None):
+def child(name, code, stop_within=10.0, waits_for=None, command=None, hopeless=None):
     async def ready():
         return waits_for is None or Path(waits_for).exists()
     command = command or [sys.executable, "-u", "-c", code]
-    return Child(name, command, os.environ, ".", stop_within, ready)
+    return Child(name, command, os.environ, ".", stop_within, ready, hopeless=lambda: hopeless)
 
 say = functools.partial(print, flush=True)
 children = [child(**one) for one in json.loads(sys.argv[1])]
@@ -73,6 +73,18 @@ def test_a_child_is_started_once_the_one_before_it_is_ready(tmp_path: Path) -> N
     first = {"name": "first", "code": slow, "waits_for": str(done)}
     with supervised(first, {"name": "second", "code": look}) as program:
         assert program.lines.until("first is ready:") == "second | first is ready: True"
+
+
+def test_a_death_without_hope_ends_all_and_says_why(tmp_path: Path) -> None:
+    here = str(tmp_path / "here")
+    polite = POLITE.replace('print("here")', f"open({here!r}, 'w').close()")
+    ends = {"name": "a", "code": "raise SystemExit(3)", "hopeless": "nothing is kept"}
+    with supervised({"name": "b", "code": polite, "waits_for": here}, ends) as program:
+        said = program.lines.rest()
+        assert program.code() == 1
+    assert "b | bye" in said
+    assert said[-1] == "pipeline.supervisor.GivenUp: a ended with code 3: nothing is kept"
+    assert not any("starting it again" in line for line in said)
 
 
 def test_a_signal_while_a_child_is_still_starting_ends_all() -> None:

@@ -128,15 +128,6 @@ def test_a_folder_in_use_by_another_up_is_one_line(tmp_path: Path) -> None:
         ]
 
 
-def test_without_java_it_is_one_line(tmp_path: Path) -> None:
-    (line,) = refused(
-        *("up", "--port", str(free_port()), "--data-dir", str(tmp_path)),
-        PATH=str(tmp_path),
-        JAVA_HOME="",
-    )
-    assert line.startswith("smart-iot: no java was found: install Java 17")
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -74,6 +74,7 @@ async def test_partitions_that_are_added_are_read_from_their_start_and_viewers_s
             assert seen == {(f"{device}", 1) for device in range(40)}
 
 
+@pytest.mark.kafka
 @pytest.mark.slow
 async def test_a_broker_that_was_killed_and_came_back_cost_no_event_and_no_viewer(
     tmp_path: Path,
