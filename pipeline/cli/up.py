@@ -22,8 +22,8 @@ from pipeline.supervisor import Child, GivenUp, Supervisor
 KAFKA_PORT = 9092  # where every client looks first; another one if it is taken
 WORKER_ENDS_WITHIN = 20.0  # seconds from SIGTERM to SIGKILL
 KAFKA_ENDS_WITHIN = 10.0
-LEAST_FREE = 100 << 20  # bytes: below, Kafka and RocksDB fail in ways that name no disk
 SIMULATOR_ENDS_WITHIN = 5.0
+LEAST_FREE = 100 << 20  # bytes: below, Kafka and RocksDB fail in ways that name no disk
 # After kill -9 of another `up` its children hold the folder for some more milliseconds.
 FOLDER_PATIENCE = 3.0
 _NOTHING_IS_KEPT = "the fallback broker keeps nothing to go on from; start `smart-iot up` again"
@@ -61,12 +61,12 @@ def up(
     try:
         if full := when_full(folder):
             raise Unusable(full)
-        if simulator is None:
-            simulator = not bootstrap
         with (
             locked(folder / "lock", FOLDER_PATIENCE) as lock,
             _broker(folder, bootstrap) as broker,
         ):
+            if simulator is None:
+                simulator = broker is not None
             asyncio.run(_run(folder, lock, web, broker, bootstrap or "", simulator))
     except (FolderInUse, Unusable, GivenUp) as error:
         raise click.UsageError(str(error)) from None
