@@ -25,6 +25,7 @@ TOUCHED = {
         (driver.AIOKafkaConsumerThread, "seek_to_beginning", ["self", "partitions"]),
         (driver.Consumer, "_new_consumer_thread", ["self"]),
         (driver.Consumer, "_to_message", ["self", "tp", "record"]),
+        (driver.Consumer, "verify_event_path", ["self", "now", "tp"]),
         (driver.Producer, "_settings_extra", ["self"]),
         (Consumer, "_getmany", ["self", "active_partitions", "timeout"]),
         (Consumer, "_wait_next_records", ["self", "timeout"]),

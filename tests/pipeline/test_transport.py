@@ -268,3 +268,11 @@ async def test_a_broker_that_does_not_answer_in_time_is_an_error_and_no_end_of_r
     recovery = Recovery(App, {})
     with pytest.raises(TimeoutError):
         await recovery._wait(asyncio.sleep(5), timeout=0.01)
+
+
+async def test_a_changelog_that_is_paused_for_good_is_not_reported_as_stuck(consumer):
+    looked_at: list[TP] = []
+    consumer._thread.verify_event_path = lambda _, tp: looked_at.append(tp)
+    for tp in (READINGS, CHANGELOG):
+        consumer.verify_event_path(0.0, tp)
+    assert looked_at == [READINGS]
