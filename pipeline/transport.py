@@ -19,6 +19,7 @@ stands on the stock aiokafka driver and changes six things:
 
 6. `read_to` says how far a partition is read, behind offsets too that hold no record (transaction
    markers, what retention deleted): an end that only a record could show would never be reached.
+   Once all that was delivered is acked a commit goes as far, so that others can see it too.
 
 After a recovery the order is: set positions, clear the queues and let the flow run, then un-pause
 the sources (stock Faust un-pauses first, and clears what it has fetched by then).
@@ -189,14 +190,15 @@ class Consumer(driver.Consumer):
         return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return (
-            tp for tp in list(self._delivered) if not topics or tp in topics or tp.topic in topics
-        )
+        tps = self._delivered.keys() | self._read_to.keys()
+        return (tp for tp in tps if not topics or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
         delivered, offset = self._delivered[tp], None
         while delivered and delivered[0].acked:
             offset = delivered.popleft().offset + 1
+        if not delivered and tp in self._read_to:
+            return max(offset or 0, self._read_to[tp])
         return offset
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
@@ -237,6 +239,7 @@ class Consumer(driver.Consumer):
         self._unacked_messages.clear()
         await self.commit_and_end_transactions()
         self._delivered.clear()
+        self._read_to.clear()
 
 
 class Producer(driver.Producer):

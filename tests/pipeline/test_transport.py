@@ -176,6 +176,20 @@ async def test_only_the_longest_acked_prefix_is_committed_and_a_jump_in_offsets_
     assert consumer._new_offset(READINGS) is None
 
 
+async def test_a_commit_goes_behind_offsets_that_hold_no_record_once_all_before_them_is_acked(
+    consumer,
+):
+    """Else other workers would wait for what the committed offset says is still to come."""
+    consumer._thread.served = {READINGS: records(READINGS, 0, 1)}
+    consumer._thread.on_fetch = lambda: setattr(consumer, "fetched_to", {READINGS: 3, OTHER: 9})
+    ((_, message),) = await delivered(consumer)
+    assert set(consumer._filter_tps_with_pending_acks()) == {READINGS, OTHER}
+    assert consumer._new_offset(READINGS) is None
+    consumer.ack(message)
+    assert consumer._new_offset(READINGS) == 3
+    assert consumer._new_offset(OTHER) == 9
+
+
 async def test_a_seek_goes_to_committed_offsets_or_the_beginning_and_forgets_what_was_delivered(
     consumer,
 ):
