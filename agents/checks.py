@@ -3,14 +3,13 @@
 For every device the partition keeps in memory when something may next fall due (`plan`). Once a
 second the timer takes those whose time has come and sends each an empty message, on the checks
 topic, to the device's own partition: only the task that reads that partition changes its state.
-A check carries no time; what it settles up to is decided where it is read (`detection`).
+A check carries no time; what it settles up to is decided where it is read (`judge`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import time
 from collections.abc import Iterable
 
 from aiokafka.errors import KafkaError
@@ -36,9 +35,9 @@ def plan(engine: Engine, partition: Partition, row: Row) -> None:
         heapq.heappush(partition.plan, (due, row.device.id))
 
 
-def nominate(engine: Engine, partition: Partition, wall: float) -> list[str]:
+def nominate(engine: Engine, partition: Partition) -> list[str]:
     """The devices that may be due now; each is planned again, in case its check is lost."""
-    horizon = partition.clock.horizon(wall, at_end=True)
+    horizon = partition.horizon()
     due_now: list[str] = []
     while partition.plan and partition.plan[0][0] <= horizon and len(due_now) < AT_MOST:
         planned, device_id = heapq.heappop(partition.plan)
@@ -57,14 +56,13 @@ def nominate(engine: Engine, partition: Partition, wall: float) -> list[str]:
 
 async def send_checks(app: App, engine: Engine, partitions: Iterable[Partition]) -> None:
     """One look at every partition; returns when the broker has the checks."""
-    wall = time.time()
     sent = [
         await app.producer.send(
             app.names.checks, device_id.encode(), None, partition.number, None, None
         )
         for partition in list(partitions)
         if not partition.closed
-        for device_id in nominate(engine, partition, wall)
+        for device_id in nominate(engine, partition)
     ]
     try:
         await asyncio.gather(*sent)

@@ -3,8 +3,8 @@
 Taking a partition over: bring its local store up to the end of the changelog, load its rows, look
 whether its sources are still the ones whose offsets it remembers, claim it (a `*partition` row with
 a higher generation than any before), and send again what an earlier owner had decided and may not
-have announced. Only then do the sources run. A partition that comes back to us is reused as it is
-if its changelog ends where we left it.
+have announced. Only then do its sources run: the partition's readings, and its inbox. A partition
+that comes back to us is reused as it is if its changelog ends where we left it.
 
 Giving up: one flush of everything within a deadline below the session timeout. If that fails, what
 is unwritten is dropped: its readings are not acknowledged, so the next owner reads them.
@@ -23,11 +23,12 @@ from faust.exceptions import ProducerSendError
 from faust.types import TP
 
 from agents.checks import NEVER, plan
+from agents.order import Source
 from agents.writer import Closed, Writer
 from pipeline import metrics
 from pipeline.rules.engine import Engine
 from pipeline.streams import App, consumer, end_process
-from tables.devices import CHECKS, PARTITION_KEY, READINGS, Partition, Table
+from tables.devices import CHECKS, PARTITION_KEY, READINGS, UNKNOWN, Partition, Table
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Ownership:
         self.table = table
         self.writer = writer
         self.owned: dict[int, Partition] = {}
+        self.sources: dict[TP, Source] = {}
         self._kept: dict[int, Partition] = {}
         self.restored = False
         self._restoring = False
@@ -67,13 +69,15 @@ class Ownership:
         looking = consumer(self.app.settings)
         await looking.start()
         try:
-            owned = {}
+            owned, sources = {}, {}
             for number in numbers:
-                owned[number] = await self._take(number, looking)
+                partition = owned[number] = await self._take(number, looking)
+                for source in await self._sources(partition, looking):
+                    sources[source.tp] = source
         finally:
             await looking.stop()
         self._kept.clear()
-        self.owned = owned
+        self.owned, self.sources = owned, sources
         self.restored = True
         log.info("restored %d devices in partitions %s", self.devices(), numbers)
 
@@ -132,8 +136,6 @@ class Ownership:
         for source, topic in ((READINGS, self.app.names.readings), (CHECKS, self.app.names.checks)):
             tp = TopicPartition(topic, partition.number)
             end = (await looking.end_offsets([tp]))[tp]
-            if source == READINGS:
-                partition.backlog_end = end
             applied = partition.applied[source]
             if applied >= end or (
                 source == READINGS and await self._differs(tp, applied, partition, looking)
@@ -164,29 +166,53 @@ class Ownership:
             return False
         return bool(record.offset == applied and record.timestamp != partition.applied_time)
 
+    async def _sources(self, partition: Partition, looking: AIOKafkaConsumer) -> list[Source]:
+        names = self.app.names
+        sources = []
+        for topic in (names.readings, names.forwarded):
+            tp = TopicPartition(topic, partition.number)
+            end = (await looking.end_offsets([tp]))[tp]
+            is_inbox = topic == names.forwarded
+            sources.append(Source(TP(*tp), partition, end, is_inbox=is_inbox))
+        return sources
+
     def positioned(self, positions: Mapping[TP, int]) -> None:
         wall = time.time()
+        for tp, source in self.sources.items():
+            source.position = positions.get(tp, 0)
         for partition in self.owned.values():
-            partition.positioned = True
-            partition.position = positions.get(TP(self.app.names.readings, partition.number), 0)
-            if partition.position >= partition.backlog_end:
-                partition.clock.caught_up(wall)
+            if partition.is_mixed() and partition.clock.live:
+                partition.clock.judged_from = wall  # what others haven't forwarded isn't silence
             for row in partition.rows.values():
                 row.wake_at = NEVER  # a partition that we kept has a new, empty plan
                 plan(self.engine, partition, row)
+        self.catch_up(wall)
+
+    def catch_up(self, wall: float) -> None:
+        """See which backlogs are read; one can end in offsets that hold no record to show it."""
+        for partition in self.owned.values():
+            if not partition.clock.watching and self._has_caught_up(partition):
+                partition.clock.caught_up(wall)
+                log.info("partition %d has read its backlog", partition.number)
+
+    def _has_caught_up(self, partition: Partition) -> bool:
+        if partition.is_mixed():
+            return partition.reached > UNKNOWN  # all readings count: see `reach`
+        source = self.sources[TP(self.app.names.readings, partition.number)]
+        return self.read_to(source) >= source.backlog_end
 
     # -- giving up
 
     async def release(self) -> None:
         """Write everything within the deadline; from then on nothing is ours."""
-        owned, self.owned, self.restored = self.owned, {}, False
+        owned, self.owned, self.sources, self.restored = self.owned, {}, {}, False
         if not owned:
             return
         try:
             async with asyncio.timeout(self.app.settings.flush_timeout):
-                await self.writer.flush_all(owned.values())
+                await self.writer.flush(owned.values())
                 # once more, for rows whose events are out: the next owner needn't send them again
-                await self.writer.flush_all(owned.values())
+                await self.writer.flush(owned.values())
         except (TimeoutError, KafkaError, ProducerSendError, Closed) as error:
             log.error(
                 "given away with unwritten state, which the next owner decides anew: %r", error
@@ -202,10 +228,18 @@ class Ownership:
     def devices(self) -> int:
         return sum(len(partition.rows) for partition in self.owned.values())
 
-    def read_to(self, partition: Partition) -> int:
-        """The next offset of the readings, behind what holds no record and never comes."""
-        tp = TP(self.app.names.readings, partition.number)
-        return self.app.consumer.read_to(tp, partition.position)  # type: ignore[attr-defined,no-any-return]
+    def inbox(self, partition: Partition) -> Source:
+        return self.sources[TP(self.app.names.forwarded, partition.number)]
+
+    def read_to(self, source: Source) -> int:
+        """The next offset, behind what holds no record and never comes; -1 before it is known."""
+        if source.position < 0:
+            return -1
+        return self.app.consumer.read_to(source.tp, source.position)  # type: ignore[attr-defined,no-any-return]
+
+    def end_of(self, source: Source) -> int:
+        """Where the source ended when we last heard of it."""
+        return self.app.consumer.highwater(source.tp) or 0
 
     def is_waiting(self) -> bool:
         """Whether a rebalance took our partitions, and nothing has begun to bring them back."""

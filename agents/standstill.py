@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from faust.types import TP
@@ -26,13 +26,23 @@ class Progress:
     def __init__(self) -> None:
         self._moved: dict[TP, tuple[int, float]] = {}
 
-    def stuck(self, positions: Mapping[TP, int], ends: Mapping[TP, int], now: float) -> bool:
+    def stuck(
+        self,
+        positions: Mapping[TP, int],
+        ends: Mapping[TP, int],
+        now: float,
+        waiting: Collection[TP] = (),
+    ) -> bool:
+        """What is `waiting` for its turn may stand still as long as something else moves."""
+        moving = False
         for tp, position in positions.items():
             known, _ = self._moved.get(tp, (-1, now))
+            moving = moving or position != known
             if position != known or position >= (ends.get(tp) or 0):
                 self._moved[tp] = (position, now)
         self._moved = {tp: moved for tp, moved in self._moved.items() if tp in positions}
-        return any(now - since > PATIENCE for _, since in self._moved.values())
+        still = {tp for tp, (_, since) in self._moved.items() if now - since > PATIENCE}
+        return bool(still.difference(waiting)) or (bool(still) and not moving)
 
 
 class Idle:
@@ -54,13 +64,14 @@ async def mind_the_sources(app: App, ownership: Ownership) -> None:
     progress, idle = Progress(), Idle()
     while not app.should_stop:
         await asyncio.sleep(LOOK_EVERY)
-        owned = list(ownership.owned.values())
-        if not owned:
+        sources = list(ownership.sources.values())
+        if not sources:
             progress = Progress()
             if idle.too_long(ownership.is_waiting(), time.monotonic()):
                 end_process(f"no partitions came back for {PATIENCE:.0f} s after a rebalance")
             continue
-        positions = {TP(app.names.readings, p.number): ownership.read_to(p) for p in owned}
+        positions = {source.tp: ownership.read_to(source) for source in sources}
+        waiting = {source.tp for source in sources if source.chunks}
         ends = await app.consumer.highwaters(*positions)
-        if progress.stuck(positions, ends, time.monotonic()):
+        if progress.stuck(positions, ends, time.monotonic(), waiting):
             end_process(f"nothing was read for {PATIENCE:.0f} s, though there is")

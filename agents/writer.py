@@ -1,18 +1,21 @@
 """Cuts of changed rows in; durable rows, then announced alerts, then acknowledged readings out.
 
-Remember with what is to be announced, then announce. A flush of a partition takes a cut without an
-`await` (rows encoded, events listed, chunks noted; later changes belong to the next cut) and then
-goes through these steps, each finished before the next begins:
+Remember with what is to be announced, then announce. A flush takes a cut of all our partitions
+without an `await` (rows encoded, events listed, chunks noted; later changes belong to the next cut)
+and then goes through these steps, each finished before the next begins:
 
     rows with their outbox -> changelog, acknowledged      (no hole in its offsets: see the fence)
     the same rows          -> RocksDB, with the changelog offset, in one batch
     events in order of seq -> `alerts` and `alerts-open`, acknowledged
     chunks of the cut      -> acknowledged, so that Faust may commit them
 
+The cut is one, since a partition's readings can concern another one's devices: what a chunk has
+changed must be written everywhere before it is acknowledged.
+
 A crash after any step repeats later ones under the same ids: rows that have reached the changelog
 come back with their outbox and send it again; those that haven't are decided again from readings.
-The next flush writes the rows once more, with the outbox cleared. One flush of a partition at a
-time; a partition that was given away refuses to go on (`Closed`).
+The next flush writes the rows once more, with the outbox cleared. One flush at a time; one whose
+partitions were given away refuses to go on (`Closed`).
 """
 
 from __future__ import annotations
@@ -45,12 +48,13 @@ SENDS_AT_ONCE = 2_000  # records handed to the producer before we wait for their
 
 
 class Closed(Exception):
-    """The partition was given away while its flush was under way."""
+    """The partitions were given away while their flush was under way."""
 
 
 class Cut(NamedTuple):
-    """What one flush writes: everything up to one moment."""
+    """What one flush writes of a partition: everything up to one moment."""
 
+    partition: Partition
     rows: list[tuple[bytes, bytes | None]]
     announced: list[tuple[str, Row, list[Outgoing]]]
     rejected: list[Rejection]
@@ -58,12 +62,13 @@ class Cut(NamedTuple):
 
 
 class Writer:
-    """Flushes partitions; `wake` asks for one now, because an event waits to be announced."""
+    """Flushes partitions; `wake` asks for it now, because an event waits to be announced."""
 
     def __init__(self, app: App, table: Table) -> None:
         self.app = app
         self.table = table
         self.wanted = asyncio.Event()
+        self._flushing = asyncio.Lock()
 
     def wake(self) -> None:
         self.wanted.set()
@@ -73,35 +78,40 @@ class Writer:
         if partition.closed:
             raise Closed(f"partition {partition.number} was given away before {name!r}")
 
-    async def flush_all(self, partitions: Iterable[Partition]) -> None:
-        await asyncio.gather(*(self.flush(partition) for partition in partitions))
-
-    async def flush(self, partition: Partition) -> None:
-        """Write one cut. Closed if the partition was given away; KafkaError if sending failed."""
-        async with partition.flushing:
-            if partition.closed:
-                return
-            cut = take_cut(partition)
-            if cut.rows or cut.chunks or cut.rejected:
+    async def flush(self, partitions: Iterable[Partition]) -> None:
+        """Write one cut. Closed if it was given away meanwhile; KafkaError if sending failed."""
+        async with self._flushing:
+            cuts = [take_cut(partition) for partition in partitions if not partition.closed]
+            cuts = [cut for cut in cuts if cut.rows or cut.chunks or cut.rejected]
+            if cuts:
                 with metrics.FLUSH_SECONDS.time():
                     async with asyncio.timeout(DEADLINE):
-                        await self._write(partition, cut)
+                        await self._write(cuts)
 
-    async def _write(self, partition: Partition, cut: Cut) -> None:
-        await self.step("rows", partition)
+    async def _write(self, cuts: Sequence[Cut]) -> None:
+        await asyncio.gather(*(self._remember(cut) for cut in cuts))
+        await asyncio.gather(*(self._announce(cut) for cut in cuts))
+        for cut in cuts:
+            await self.step("acknowledge", cut.partition)
+        for cut in cuts:
+            for chunk in cut.chunks:
+                chunk.ack()
+        for cut in cuts:
+            await self.step("finish", cut.partition)
+            settle_outboxes(cut)
+
+    async def _remember(self, cut: Cut) -> None:
+        await self.step("rows", cut.partition)
         await self._reject(cut.rejected)
         if cut.rows:
-            last = await self.append(partition, cut.rows)
-            await self.step("store", partition)
-            self.table.write(partition.number, cut.rows, last)
-        await self.step("announce", partition)
+            last = await self.append(cut.partition, cut.rows)
+            await self.step("store", cut.partition)
+            self.table.write(cut.partition.number, cut.rows, last)
+
+    async def _announce(self, cut: Cut) -> None:
+        await self.step("announce", cut.partition)
         for device_id, _row, events in cut.announced:
-            await self.announce(partition, device_id, events)
-        await self.step("acknowledge", partition)
-        for chunk in cut.chunks:
-            chunk.ack()
-        await self.step("finish", partition)
-        settle_outboxes(partition, cut)
+            await self.announce(cut.partition, device_id, events)
 
     async def append(self, partition: Partition, rows: Sequence[tuple[bytes, bytes | None]]) -> int:
         """Rows to the changelog, acknowledged, the offsets checked for a hole; the last offset."""
@@ -190,18 +200,19 @@ def take_cut(partition: Partition) -> Cut:
             rows.append((key.encode(), None))
         else:
             rows.append((key.encode(), row.packed(generation)))
+            row.foreign = None  # from here on the partition's row says it
     if rows or partition.pending:
         rows.append((PARTITION_KEY, partition.packed()))
     announced = [(key, row, list(row.outbox)) for key, row in partition.dirty.items() if row.outbox]
-    cut = Cut(rows, announced, partition.rejected, partition.pending)
+    cut = Cut(partition, rows, announced, partition.rejected, partition.pending)
     partition.dirty = {}
     partition.rejected, partition.pending = [], []
     partition.undelivered = partition.unflushed = 0
     return cut
 
 
-def settle_outboxes(partition: Partition, cut: Cut) -> None:
+def settle_outboxes(cut: Cut) -> None:
     """The broker has the cut's events: clear them, and write those rows again, some time."""
     for key, row, events in cut.announced:
         del row.outbox[: len(events)]
-        partition.dirty[key] = row
+        cut.partition.dirty[key] = row

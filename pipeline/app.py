@@ -42,7 +42,7 @@ class Web(Service):
 
 app.on_release = detection.ownership.release
 app.on_restore = detection.ownership.restore
-app.on_positioned = detection.ownership.positioned
+app.on_positioned = detection.positioned
 app.web_service = Web()
 watchdog = Watchdog(app)
 detection.beat = watchdog.beat

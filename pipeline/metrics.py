@@ -91,6 +91,13 @@ READINGS = Counter(
     ["result"],
     registry=REGISTRY,
 )
+REKEYED = Counter(
+    "smart_iot_readings_rekeyed",
+    "Readings that arrived in another partition than their device's own (no key, or another "
+    "partitioner): applied here, or forwarded to another worker",
+    ["way"],
+    registry=REGISTRY,
+)
 REJECTED = Counter(
     "smart_iot_readings_rejected",
     "Readings sent to the rejected topic, by reason",
@@ -128,7 +135,7 @@ DECISION_SECONDS = Histogram(
 
 FLUSH_SECONDS = Histogram(
     "smart_iot_flush_seconds",
-    "One flush of a partition: changelog, store, alerts, acknowledgement",
+    "One flush of a worker: changelog, store, alerts, acknowledgement",
     buckets=LATENCY_BUCKETS,
     registry=REGISTRY,
 )

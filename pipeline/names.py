@@ -2,7 +2,7 @@
 
 Names live here and nowhere else: moving a file never orphans state. `readings`, `alerts`,
 `alerts-open` and `readings-rejected` are the contract's; the app's id (its consumer group), the
-table's changelog and the checks are ours.
+table's changelog, the checks and the forwarded readings are ours.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Names:
         self.alerts_open = f"{prefix}alerts-open"
         self.rejected = f"{prefix}readings-rejected"
         self.checks = f"{prefix}smart-iot-checks"
+        self.forwarded = f"{prefix}smart-iot-forwarded"
         self.table = "devices"
         self.changelog = f"{self.app}-{self.table}-changelog"
 
@@ -44,6 +45,12 @@ class Names:
             self.alerts_open: compacted,
             self.rejected: {**deleted, "retention.ms": str(7 * DAY_MS)},
             self.checks: {**deleted, "retention.ms": str(DAY_MS)},
+            # readings on their way to the worker of their device
+            self.forwarded: {
+                **deleted,
+                "retention.ms": str(7 * DAY_MS),
+                "max.message.bytes": str(LARGEST_RECORD),
+            },
             # a row is one record, with its events while they are not announced
             self.changelog: {**compacted, "max.message.bytes": str(LARGEST_RECORD)},
         }

@@ -4,6 +4,10 @@ Written by the worker's table, read by it and by every web view: the changelog i
 the newest values from. A row carries its owner's generation and the offsets that are applied to it;
 of two rows of a device, the one with the higher rank (both together) is the newer, and a later one
 on a tie.
+
+Of readings that arrived in other partitions than the device's own (`agents/rekeying.py`) a row says
+which it has seen since the partition's own row was last written: that one, the last of every cut,
+says the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +20,11 @@ from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import Device
 
 PARTITION_KEY: Final = b"*partition"  # no device id starts with a star
-VERSION: Final = 1
+VERSION: Final = 2  # 1 knew nothing of readings that arrive in other partitions
+
+# Where a reading stood in its partition: epoch (a topic that is recreated counts anew), offset.
+Place = tuple[int, int]
+NOWHERE: Final[Place] = (-1, -1)
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder().decode
@@ -25,12 +33,19 @@ decode = msgspec.msgpack.Decoder().decode
 class Row:
     """A device, what is applied to it, and the events it has decided that nobody has yet."""
 
-    __slots__ = ("applied", "device", "outbox", "wake_at")
+    __slots__ = ("applied", "device", "foreign", "outbox", "wake_at")
 
-    def __init__(self, device: Device, applied: list[int], outbox: list[Outgoing]) -> None:
+    def __init__(
+        self,
+        device: Device,
+        applied: list[int],
+        outbox: list[Outgoing],
+        foreign: dict[int, Place] | None = None,
+    ) -> None:
         self.device = device
         self.applied = applied
         self.outbox = outbox
+        self.foreign = foreign  # partition to the last place there that is applied, since the cut
         self.wake_at = float("inf")  # the earliest time for which a check is planned
 
     def is_over(self) -> bool:
@@ -39,12 +54,15 @@ class Row:
 
     def packed(self, generation: int) -> bytes:
         outbox = [event.packed() for event in self.outbox]
-        return encode([VERSION, generation, self.applied, self.device.pack(), outbox])
+        return encode([VERSION, generation, self.applied, self.device.pack(), outbox, self.foreign])
 
     @classmethod
     def unpacked(cls, key: str, content: list[Any]) -> Row:
-        _version, _generation, applied, device, outbox = content
-        return cls(Device.unpack(key, device), applied, [Outgoing(*event) for event in outbox])
+        _version, _generation, applied, device, outbox, *since = content
+        foreign = {number: (*place,) for number, place in since[0].items()} if any(since) else None
+        return cls(
+            Device.unpack(key, device), applied, [Outgoing(*event) for event in outbox], foreign
+        )
 
 
 class Outgoing:
@@ -65,8 +83,7 @@ class Outgoing:
 
 def clock_of(content: list[Any]) -> PartitionClock:
     """The clock in a `*partition` row."""
-    _version, _generation, _applied, clock, _applied_time = content
-    return PartitionClock.unpack(clock)
+    return PartitionClock.unpack(content[3])
 
 
 def rank(content: list[Any]) -> tuple[int, list[int]]:

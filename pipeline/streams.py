@@ -193,6 +193,7 @@ class App(faust.App):
         self.settings = settings
         self.names = Names(settings.topic_prefix)
         self.folder = settings.state_dir
+        self.partition_count = settings.partitions  # of the readings, once the broker was asked
         self._lock_file: int | None = None  # held as long as the process lives
         super().__init__(self.names.app, **_conf(settings))
         self.setup = Setup(self)
@@ -208,6 +209,7 @@ class App(faust.App):
 
     def settled(self, cluster: str, partitions: int) -> None:
         """The cluster is known: keep state apart by it, so wiping a broker never meets old rows."""
+        self.partition_count = partitions
         for table in self.tables.values():
             table.partitions = partitions
         self.folder, self._lock_file = claim_folder(self.settings.state_dir / cluster)
@@ -336,6 +338,7 @@ except SettingsError as error:
 sources = app.topic(
     app.names.readings,
     app.names.checks,
+    app.names.forwarded,
     schema=Chunks(),
     key_type=bytes,
     value_type=bytes,

@@ -14,7 +14,6 @@ in the changelog follow each other, a hole in them shows that somebody else has 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -29,9 +28,11 @@ from faust.types import TP, EventT
 from yarl import URL
 
 from pipeline.rows import (
+    NOWHERE,
     PARTITION_KEY,
     VERSION,
     Outgoing,
+    Place,
     Row,
     clock_of,
     decode,
@@ -53,6 +54,8 @@ log = logging.getLogger(__name__)
 READINGS, CHECKS = 0, 1  # places in `applied`: one offset per consumed topic
 NOTHING: Final = (-1, -1)
 LOAD_SLICE = 2_000  # rows between two breaths of the event loop
+MIXED_FOR = 86_400.0  # seconds after the last reading that arrived elsewhere
+UNKNOWN: Final = float("-inf")
 
 
 class Rejection(NamedTuple):
@@ -69,20 +72,21 @@ class Partition:
     __slots__ = (
         "applied",
         "applied_time",
-        "backlog_end",
         "changelog_next",
         "clock",
         "closed",
         "dirty",
-        "flushing",
+        "epoch",
+        "foreign_at",
         "generation",
         "number",
+        "origins",
         "pending",
         "plan",
-        "position",
-        "positioned",
+        "reached",
         "rejected",
         "rows",
+        "shared",
         "undelivered",
         "unflushed",
     )
@@ -94,17 +98,18 @@ class Partition:
         self.clock = PartitionClock()
         self.applied = list(NOTHING)
         self.applied_time = -1  # timestamp (ms) of the applied reading: tells a recreated topic
+        self.epoch = 0  # how often our readings were found recreated
+        self.origins: dict[int, Place] = {}  # what other partitions' readings are applied here
+        self.foreign_at = UNKNOWN  # our clock when the last of those was
+        self.reached = UNKNOWN  # all that was sent before this (wall clock) is applied
+        self.shared = False  # other workers may have readings of our devices
         self.changelog_next = 0
-        self.position = 0  # the next offset of the readings, once we are
-        self.positioned = False
-        self.backlog_end = 0  # the source's end when we took over; reached: the backlog is read
         self.dirty: dict[str, Row] = {}
         self.rejected: list[Rejection] = []
         self.pending: list[EventT[Any]] = []  # what the next cut covers, and its acks
         self.plan: list[tuple[float, str]] = []  # heap of (due, device): when to send a check
         self.undelivered = 0  # events decided since the last cut
         self.unflushed = 0  # bytes of readings taken since then
-        self.flushing = asyncio.Lock()
         self.closed = False
 
     def row(self, device_id: str) -> Row:
@@ -116,24 +121,76 @@ class Partition:
     def reopened(self) -> Partition:
         """The same state under a new life: what still holds the old one can change nothing."""
         fresh = Partition(self.number)
-        for name in ("generation", "rows", "clock", "applied", "applied_time", "changelog_next"):
+        for name in (
+            *("generation", "rows", "clock", "applied", "applied_time", "epoch", "origins"),
+            *("foreign_at", "changelog_next", "dirty"),
+        ):
             setattr(fresh, name, getattr(self, name))
-        fresh.dirty = self.dirty
         for row in fresh.rows.values():
             row.wake_at = float("inf")  # the plan was the old life's
         return fresh
 
+    def is_mixed(self) -> bool:
+        """Whether readings of our devices have been arriving in other partitions."""
+        return self.clock.clock - self.foreign_at < MIXED_FOR
+
+    def horizon(self) -> float:
+        """Up to when silence can be judged: what was sent before is applied."""
+        horizon = self.clock.horizon(self.reached, at_end=self.reached > self.clock.clock)
+        return min(horizon, self.reached) if self.shared else horizon
+
     def packed(self) -> bytes:
         return encode(
-            [VERSION, self.generation, self.applied, self.clock.pack(), self.applied_time]
+            [
+                VERSION,
+                self.generation,
+                self.applied,
+                self.clock.pack(),
+                self.applied_time,
+                self.epoch,
+                self.origins,
+                self.foreign_at,
+            ]
         )
 
     def read(self, content: list[Any]) -> None:
-        _version, self.generation, self.applied, _clock, self.applied_time = content
+        _version, self.generation, self.applied, _clock, self.applied_time, *rekeying = content
         self.clock = clock_of(content)
+        if rekeying:
+            self.epoch, origins, self.foreign_at = rekeying
+            self.origins = {number: (*place,) for number, place in origins.items()}
+
+    # -- which readings are applied: those that arrived here and those that arrived elsewhere
+
+    def has_applied(self, origin: int, place: Place) -> bool:
+        """Whether this is a repeat of a reading that arrived in the partition `origin`."""
+        if origin == self.number:
+            return place[1] <= self.applied[READINGS]
+        return place <= self.origins.get(origin, NOWHERE)
+
+    def note_applied(self, origin: int, place: Place) -> None:
+        """Of what arrived here it is noted where it is read, of our devices or not."""
+        if origin != self.number:
+            self.origins[origin] = place
+            self.foreign_at = self.clock.clock
+
+    def row_has_applied(self, row: Row, origin: int, place: Place) -> bool:
+        """The row is ahead of us where a crash came between the two."""
+        if origin == self.number:
+            return place[1] <= row.applied[READINGS]
+        return row.foreign is not None and place <= row.foreign.get(origin, NOWHERE)
+
+    def note_applied_by_row(self, row: Row, origin: int, place: Place) -> None:
+        if origin == self.number:
+            row.applied[READINGS] = place[1]
+        elif row.foreign is None:
+            row.foreign = {origin: place}
+        else:
+            row.foreign[origin] = place
 
     def forget_offsets(self, source: int) -> None:
         """That source was recreated: its offsets start anew, and so must every row's."""
+        self.epoch += source == READINGS
         self.applied[source] = -1
         for key, row in self.rows.items():
             row.applied[source] = -1

@@ -1,14 +1,23 @@
-"""Readable stand-ins for what surrounds the agents: a producer that writes to lists."""
+"""Readable stand-ins for what surrounds the agents: a producer that writes to lists, sources that
+are fed by hand."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from faust.types import TP
+
+from agents.order import Source
 from pipeline.names import Names
 from pipeline.rules.clock import PartitionClock
+from pipeline.settings import Settings
 from tables.devices import Partition
+
+T0 = 1_700_000_000
 
 
 class Metadata(NamedTuple):
@@ -49,8 +58,28 @@ class Producer:
         return [record for record in self.sent if record.topic == topic]
 
 
+class Consumer:
+    """`ends` is what the broker says."""
+
+    def __init__(self) -> None:
+        self.paused: set[TP] = set()
+        self.ends: dict[TP, int] = {}
+
+    async def highwaters(self, *tps: TP) -> dict[TP, int]:
+        return {tp: self.ends.get(tp, 0) for tp in tps}
+
+    def pause_partitions(self, tps: list[TP]) -> None:
+        self.paused.update(tps)
+
+    def resume_partitions(self, tps: list[TP]) -> None:
+        self.paused.difference_update(tps)
+
+
 class App:
     def __init__(self) -> None:
+        self.settings = Settings()
+        self.partition_count = 8
+        self.consumer = Consumer()
         self.names = Names("")
         self.log: list[str] = []
         self.producer = Producer(self.log)
@@ -79,6 +108,51 @@ class Chunk:
 
     def ack(self) -> None:
         self.log.append("ack")
+
+
+class Record(NamedTuple):
+    """As far as the agents know aiokafka's."""
+
+    offset: int
+    value: bytes | None
+    key: bytes | None = b"key"
+    timestamp: int = T0 * 1000
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def reading(offset: int, device: str = "attic", *, at: float = T0, **fields: Any) -> Record:
+    value = json.dumps({"device_id": device, **fields}).encode()
+    return Record(offset, value, timestamp=round(at * 1000))
+
+
+class Event:
+    """A Faust event that carries a chunk."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.value = records
+
+
+class Owner:
+    """What a worker owns, and how far its sources are read; `ends` is what the broker says."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.owned = {number: partition(number) for number in numbers}
+        self.sources: dict[TP, Source] = {}
+        self.ends: dict[TP, int] = {}
+        for number, owned in self.owned.items():
+            for topic, is_inbox in (("readings", False), ("smart-iot-forwarded", True)):
+                tp = TP(topic, number)
+                self.sources[tp] = Source(tp, owned, 0, is_inbox=is_inbox)
+                self.sources[tp].position = 0
+
+    def read_to(self, source: Source) -> int:
+        return source.position
+
+    def end_of(self, source: Source) -> int:
+        return self.ends.get(source.tp, 0)
+
+    def inbox(self, of: Partition) -> Source:
+        return self.sources[TP("smart-iot-forwarded", of.number)]
 
 
 def partition(number: int = 0) -> Partition:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from agents.checks import AGAIN, nominate, plan
+from agents.checks import AGAIN, plan
+from agents.checks import nominate as nominated
 from pipeline.rules.engine import Engine, Reading
 from tables.devices import Partition
 from tests.agents.shell import partition
 
 T0 = 1_700_000_000.0
+
+
+def nominate(engine: Engine, owned: Partition, reached: float) -> list[str]:
+    """All that was sent before `reached` is applied."""
+    owned.reached = reached
+    return nominated(engine, owned)
 
 
 @pytest.fixture

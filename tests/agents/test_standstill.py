@@ -7,7 +7,7 @@ from faust.types import TP
 
 from agents.standstill import PATIENCE, Idle, Progress
 
-TP0 = TP("readings", 0)
+TP0, TP1 = TP("readings", 0), TP("readings", 1)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,20 @@ def test_a_source_that_stands_still_though_there_is_something_to_read_is_noticed
     found = [progress.stuck({TP0: position}, {TP0: end}, at) for at, position, end in looks]
     assert found[-1] is stuck
     assert not any(found[:-1])
+
+
+@pytest.mark.parametrize(("other", "stuck"), [([0, 9], False), ([9, 9], True)])
+def test_what_waits_for_its_turn_may_stand_still_as_long_as_something_moves(other, stuck):
+    progress, ends = Progress(), {TP0: 9, TP1: 99}
+    for at, position in zip((0, 100), other, strict=True):
+        found = progress.stuck({TP0: 5, TP1: position}, ends, at, waiting=[TP0, TP1])
+    assert found is stuck
+
+
+def test_what_does_not_wait_for_its_turn_is_stuck_though_something_else_moves():
+    progress, ends = Progress(), {TP0: 9, TP1: 99}
+    assert not progress.stuck({TP0: 5, TP1: 0}, ends, 0)
+    assert progress.stuck({TP0: 5, TP1: 9}, ends, 100)
 
 
 def test_partitions_that_do_not_come_back_after_a_rebalance_are_missed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 
@@ -44,7 +45,7 @@ async def test_the_order_is_row_store_alerts_acknowledgement(app, writer):
     owned = partition()
     dirty(owned, "attic", fired())
     owned.pending.append(Chunk(app.log))
-    await writer.flush(owned)
+    await writer.flush([owned])
     assert app.log == [
         *(app.names.changelog, app.names.changelog, "store"),
         *(app.names.alerts, app.names.alerts_open, "ack"),
@@ -55,7 +56,7 @@ async def test_the_partitions_own_row_is_the_last_of_a_cut(app, writer, table):
     owned = partition()
     dirty(owned, "zebra")
     dirty(owned, "attic")
-    await writer.flush(owned)
+    await writer.flush([owned])
     keys = [record.key for record in app.producer.to(app.names.changelog)]
     assert keys == [b"attic", b"zebra", PARTITION_KEY]
     assert table.upto == 2
@@ -64,15 +65,15 @@ async def test_the_partitions_own_row_is_the_last_of_a_cut(app, writer, table):
 async def test_a_row_goes_out_with_its_outbox_and_again_without_it(app, writer):
     owned = partition()
     row = dirty(owned, "attic", fired(1), fired(2))
-    await writer.flush(owned)
+    await writer.flush([owned])
     assert row.outbox == []
     assert [record.value for record in app.producer.to(app.names.alerts)] == [
         *(b'{"seq": 1}', b'{"seq": 2}'),
     ]
-    await writer.flush(owned)
+    await writer.flush([owned])
     first, second = (r for r in app.producer.to(app.names.changelog) if r.key == b"attic")
     assert len(first.value) > len(second.value)
-    await writer.flush(owned)
+    await writer.flush([owned])
     assert len([r for r in app.producer.to(app.names.changelog) if r.key == b"attic"]) == 2
 
 
@@ -82,12 +83,50 @@ async def test_alerts_go_to_the_devices_own_partition_and_a_resolution_leaves_a_
     owned = partition(5)
     resolved = Outgoing("temperature-high", "id-1", 2, False, b"{}")
     dirty(owned, "attic", fired(), resolved)
-    await writer.flush(owned)
+    await writer.flush([owned])
     assert {record.partition for record in app.producer.sent} == {5}
     opened, closed = app.producer.to(app.names.alerts_open)
     assert opened.key == closed.key == b"attic|temperature-high"
     assert (opened.value, closed.value) == (b'{"seq": 1}', None)
     assert dict(closed.headers) == {"alert_id": b"id-1", "seq": b"2", "generation": b"0"}
+
+
+async def test_nothing_is_acknowledged_before_every_partition_of_the_cut_is_written(
+    app, writer, monkeypatch
+):
+    """A reading changes the device of another partition than the one in which it arrived."""
+    arrived, home = partition(0), partition(1)
+    home.changelog_next = 1  # the producer of these tests counts both together
+    arrived.pending.append(Chunk(app.log))
+    dirty(home, "attic", fired())
+    go_on = writer.step
+
+    async def fail(name: str, of: Partition) -> None:
+        if (name, of) == ("store", home):
+            raise KafkaTimeoutError
+        await go_on(name, of)
+
+    monkeypatch.setattr(writer, "step", fail)
+    with pytest.raises(KafkaTimeoutError):
+        await writer.flush([arrived, home])
+    assert "ack" not in app.log
+
+
+async def test_a_row_says_what_it_has_seen_of_elsewhere_until_its_partition_says_it(app, writer):
+    owned = partition(3)
+    row = dirty(owned, "attic")
+    owned.note_applied(5, (0, 70))
+    owned.note_applied_by_row(row, 5, (0, 70))
+    await writer.flush([owned])
+    dirty(owned, "attic")
+    await writer.flush([owned])
+    first, second = (
+        Row.unpacked("attic", msgspec.msgpack.decode(record.value))
+        for record in app.producer.to(app.names.changelog)
+        if record.key == b"attic"
+    )
+    assert (first.foreign, second.foreign) == ({5: (0, 70)}, None)
+    assert owned.has_applied(5, (0, 70))
 
 
 async def test_what_changes_during_a_flush_belongs_to_the_next_cut(app, writer, monkeypatch):
@@ -102,7 +141,7 @@ async def test_what_changes_during_a_flush_belongs_to_the_next_cut(app, writer, 
         await go_on(name, of)
 
     monkeypatch.setattr(writer, "step", change_meanwhile)
-    await writer.flush(owned)
+    await writer.flush([owned])
     assert [event.seq for event in row.outbox] == [2]
     assert len(app.producer.to(app.names.alerts)) == 1
     assert "ack" not in app.log
@@ -117,7 +156,7 @@ async def test_a_send_that_fails_leaves_the_readings_unacknowledged(app, writer,
     owned.rejected.append(Rejection(b"k", b"?", []))
     owned.pending.append(Chunk(app.log))
     with pytest.raises(KafkaTimeoutError):
-        await writer.flush(owned)
+        await writer.flush([owned])
     assert "ack" not in app.log
     if topic == "changelog":
         assert "store" not in app.log
@@ -138,9 +177,9 @@ async def test_a_flush_of_a_partition_that_was_given_away_refuses_to_go_on(
 
     monkeypatch.setattr(writer, "step", give_away)
     with pytest.raises(Closed):
-        await writer.flush(owned)
+        await writer.flush([owned])
     assert app.names.alerts not in app.log
-    await writer.flush(owned)  # nothing more is written either
+    await writer.flush([owned])  # nothing more is written either
     assert app.log.count(app.names.changelog) == 2
 
 
@@ -186,7 +225,7 @@ async def test_whoever_finds_a_newer_claim_in_its_changelog_ends_before_it_annou
     owned.generation = 7
     dirty(owned, "attic", fired())
     with pytest.raises(Ended, match="belongs to another worker"):
-        await writer.flush(owned)
+        await writer.flush([owned])
     assert app.names.alerts not in app.log
     assert "store" not in app.log
 
@@ -198,9 +237,9 @@ async def test_an_owner_writes_over_what_an_older_one_wrote_late(app, writer, ho
     owned.generation = 7
     owned.row("cellar")
     dirty(owned, "attic", fired())
-    await writer.flush(owned)
+    await writer.flush([owned])
     assert "cellar" in owned.dirty
-    await writer.flush(owned)
+    await writer.flush([owned])
     assert [r.key for r in app.producer.to(app.names.changelog)].count(b"cellar") == 1
 
 
@@ -208,9 +247,9 @@ async def test_a_retired_device_is_deleted_once_its_last_event_is_out(app, write
     owned = partition()
     row = dirty(owned, "attic", fired())
     row.device.retire()
-    await writer.flush(owned)
+    await writer.flush([owned])
     assert table.rows[b"attic"] is not None
-    await writer.flush(owned)
+    await writer.flush([owned])
     assert "attic" not in owned.rows
     assert table.rows[b"attic"] is None
     assert [r.value for r in app.producer.to(app.names.changelog) if r.key == b"attic"][-1] is None

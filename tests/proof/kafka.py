@@ -111,7 +111,8 @@ async def states(bootstrap: str, prefix: str) -> dict[str, Any]:
         if record.value is None:
             found.pop(key, None)
         elif not key.startswith("*"):
-            _version, _generation, applied, device, outbox = msgspec.msgpack.decode(record.value)
+            content = msgspec.msgpack.decode(record.value)
+            _version, _generation, applied, device, outbox, _foreign = content
             found[key] = {"applied": applied[0], "device": device, "outbox": outbox}
     return found
 

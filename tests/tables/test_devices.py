@@ -58,6 +58,8 @@ def test_a_partition_comes_back_with_its_clock_and_its_offsets(table):
     partition.applied = [70, 5]
     partition.applied_time = 1234
     partition.clock.see(T0, wall=T0)
+    partition.epoch = 2
+    partition.note_applied(5, (1, 900))
     row = row_of("attic", 70)
     table.write(0, [(b"attic", row.packed(3)), (PARTITION_KEY, partition.packed())], upto=9)
     loaded = Partition(0)
@@ -69,6 +71,42 @@ def test_a_partition_comes_back_with_its_clock_and_its_offsets(table):
     assert table.stored_offset(0) == 9
 
 
+def test_a_partition_remembers_the_place_of_the_last_reading_from_every_other_one():
+    partition = Partition(0)
+    partition.clock.see(T0, wall=T0)
+    partition.note_applied(5, (1, 900))
+    again = Partition(0)
+    again.read(msgspec.msgpack.decode(partition.packed()))
+    for place, known in {(0, 901): True, (1, 900): True, (1, 901): False, (2, 0): False}.items():
+        assert again.has_applied(5, place) is known
+    assert not again.has_applied(6, (0, 0))
+    assert again.is_mixed()
+
+
+def test_a_row_that_is_ahead_of_its_partition_says_so_itself():
+    row = row_of("attic", 17)
+    partition = Partition(0)
+    partition.note_applied_by_row(row, 5, (0, 3))
+    again = Row.unpacked("attic", msgspec.msgpack.decode(row.packed(1)))
+    assert partition.row_has_applied(again, 5, (0, 3))
+    assert not partition.row_has_applied(again, 5, (0, 4))
+    assert not partition.row_has_applied(again, 6, (0, 3))
+    assert partition.row_has_applied(again, 0, (0, 17))
+    assert not partition.row_has_applied(again, 0, (0, 18))
+
+
+def test_rows_of_before_readings_were_brought_home_are_read():
+    row = row_of("attic", 17)
+    partition = Partition(0)
+    partition.generation, partition.applied = 3, [17, 4]
+    old_row = msgspec.msgpack.decode(row.packed(3))[:5]
+    old_partition = msgspec.msgpack.decode(partition.packed())[:5]
+    again = Partition(0)
+    again.read([1, *old_partition[1:]])
+    assert (again.packed(), again.is_mixed()) == (partition.packed(), False)
+    assert Row.unpacked("attic", [1, *old_row[1:]]).packed(3) == row.packed(3)
+
+
 def test_a_recreated_source_makes_every_row_forget_its_offset_of_that_source_alone():
     partition = Partition(0)
     partition.rows["attic"] = row_of("attic", 70)
@@ -78,6 +116,7 @@ def test_a_recreated_source_makes_every_row_forget_its_offset_of_that_source_alo
     assert partition.applied == [-1, 8]
     assert partition.rows["attic"].applied == [-1, 8]
     assert partition.dirty.keys() == {"attic"}
+    assert partition.epoch == 1  # its old places, which other partitions know, are passed
 
 
 class Record:

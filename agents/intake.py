@@ -1,0 +1,192 @@
+"""Chunks of readings in; each reading, in its turn, applied at home or on its way there, out.
+
+What arrives is decoded, once, and waits for its turn (`order`). A reading whose home is ours is
+applied to it (`judge`), any other is forwarded (`rekeying`). A chunk is noted for the next cut once
+all of it is applied, and its forwards are acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final, cast
+from zoneinfo import ZoneInfo
+
+from aiokafka import ConsumerRecord
+from faust.types import EventT
+
+from agents.judge import Judge
+from agents.order import Chunk, Item, Order, Source
+from agents.ownership import Ownership
+from agents.rekeying import Forward, Forwarder, Origin, home_of
+from agents.writer import Closed, Writer
+from pipeline import metrics
+from pipeline.records import Rejected, decode
+from pipeline.streams import App
+from tables.devices import READINGS, Partition
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING: Final = 8  # chunks of a source; one that has more is read no further for a while
+SLICE: Final = 500  # items between two breaths of the event loop
+PATIENCE: Final = 5.0  # seconds that what is here waits for what may be older and doesn't come
+# What may wait for a flush before the agent waits for one. Events are in their rows until they are
+# announced, and a row is one record: 1,000 of them, and what one more slice adds, are below 5 MB.
+MOST_DIRTY: Final = 20_000
+MOST_CHUNKS: Final = 200
+MOST_EVENTS: Final = 1_000
+MOST_BYTES: Final = 32 << 20
+
+
+class Intake:
+    def __init__(self, app: App, ownership: Ownership, judge: Judge, writer: Writer) -> None:
+        self._app = app
+        self._ownership = ownership
+        self._judge = judge
+        self._writer = writer
+        self._named = judge.engine.rulebook.metrics_named
+        self._naive = ZoneInfo(app.settings.naive_timezone)
+        self._order = Order(ownership.read_to, ownership.end_of)
+        self._forwarder = Forwarder(app.settings, app.names.forwarded)
+        self._forwards: list[Forward] = []
+        self._done: list[tuple[Partition, EventT[list[ConsumerRecord]]]] = []
+        self._advancing = asyncio.Lock()
+        self._moved_at = time.monotonic()
+
+    def begin(self) -> None:
+        """The sources have been positioned anew."""
+        self._order.begin(self._sources())
+
+    async def stop(self) -> None:
+        await self._forwarder.stop()
+
+    def _sources(self) -> Sequence[Source]:
+        return list(self._ownership.sources.values())
+
+    # -- what arrives
+
+    async def take(self, source: Source, event: EventT[list[ConsumerRecord]]) -> None:
+        self.put(source, event, time.time())
+        await self.advance()
+
+    def put(self, source: Source, event: EventT[list[ConsumerRecord]], wall: float) -> None:
+        records = cast(list[ConsumerRecord], event.value)
+        items = [self._item(source, record) for record in records]
+        source.put(Chunk(event, items), wall)
+        source.partition.unflushed += sum(len(record.value or b"") for record in records)
+        self._order.came(source, mixed=any(item.is_foreign() for item in items))
+
+    def _item(self, source: Source, record: ConsumerRecord) -> Item:
+        place = (source.partition.epoch, record.offset)
+        origin = Origin(source.tp.topic, source.tp.partition, place, record.timestamp)
+        try:
+            if source.is_inbox:
+                origin = Origin.of(record)
+            reading, refused = decode(
+                record.value,
+                origin.timestamp / 1000,
+                named=self._named,
+                naive_timezone=self._naive,
+            )
+        except Rejected as rejected:
+            return Item(origin, record, refused=rejected.refused, rejected=rejected.reason)
+        home = home_of(reading.device_id, self._app.partition_count)
+        return Item(origin, record, reading, home, refused)
+
+    # -- whose turn it is
+
+    async def advance(self) -> None:
+        """Take up what waits, as far as its turn has come."""
+        async with self._advancing:
+            while self.take_up(time.time()):
+                await self._finish()
+            self._throttle()
+
+    def take_up(self, wall: float) -> int:
+        """At most a slice of items, without an `await`; how many."""
+        taken = 0
+        while taken < SLICE and (turn := self._order.turn(self._sources())):
+            source, until = turn
+            for item in source.take(until, SLICE - taken):
+                self._take_up(source, item, wall)
+                taken += 1
+            if event := source.pop_taken():
+                self._done.append((source.partition, event))
+        self._moved_at = time.monotonic() if taken else self._moved_at
+        return taken
+
+    def _take_up(self, source: Source, item: Item, wall: float) -> None:
+        if source.is_inbox:
+            self._apply(source, item, wall)
+            return
+        partition, record = source.partition, item.record
+        is_new = record.offset > partition.applied[READINGS]
+        if item.reading is not None or is_new:
+            self._apply(source, item, wall)
+        if is_new:
+            partition.applied[READINGS] = record.offset
+            partition.applied_time = record.timestamp
+
+    def _apply(self, source: Source, item: Item, wall: float) -> None:
+        reading, home = item.reading, self._ownership.owned.get(item.home)
+        if reading is None:
+            self._judge.refuse(source.partition, item, wall)
+        elif home is None:
+            self._forwards.append(
+                Forward(item.home, item.record.key, item.record.value, item.origin)
+            )
+        else:
+            if item.is_foreign() and not source.is_inbox:
+                metrics.REKEYED.labels("applied").inc()
+            self._judge.reading(home, item, reading, wall)
+
+    async def _finish(self) -> None:
+        """Chunks that are taken up whole wait for the next cut once their forwards are safe."""
+        forwards, self._forwards = self._forwards, []
+        done, self._done = self._done, []
+        if forwards:
+            await self._forwarder.send(forwards)
+        else:
+            await asyncio.sleep(0)
+        for partition, event in done:
+            if not partition.closed:
+                partition.pending.append(event)
+        if any(map(is_full, self._ownership.owned.values())):
+            with contextlib.suppress(Closed):
+                await self._writer.flush(self._ownership.owned.values())
+
+    def _throttle(self) -> None:
+        """What is far ahead is read no further, until the others have come up."""
+        consumer = self._app.consumer
+        for source in self._sources():
+            waiting = len(source.chunks)
+            if waiting > MOST_WAITING and not source.is_paused:
+                source.is_paused = True
+                consumer.pause_partitions([source.tp])
+            elif source.is_paused and waiting <= MOST_WAITING // 4:
+                source.is_paused = False
+                consumer.resume_partitions([source.tp])
+
+    async def look(self) -> None:
+        """Now and then: what has waited for too long is taken up without what it waits for."""
+        sources = self._sources()
+        self._order.look(sources)
+        if not any(source.chunks for source in sources):
+            self._moved_at = time.monotonic()
+        elif time.monotonic() - self._moved_at > PATIENCE:
+            self._moved_at = time.monotonic()
+            if missing := self._order.give_up(sources):
+                log.warning("going on without what %s hold: it doesn't come", missing)
+                await self.advance()
+
+
+def is_full(partition: Partition) -> bool:
+    return (
+        len(partition.dirty) > MOST_DIRTY
+        or len(partition.pending) > MOST_CHUNKS
+        or partition.undelivered > MOST_EVENTS
+        or partition.unflushed > MOST_BYTES
+    )

@@ -1,0 +1,135 @@
+"""Readings that arrived outside of their device's partition in; the same, once, at home out.
+
+A producer without a key, or with another partitioner than Kafka's own, puts a device's readings
+anywhere. The state of a device lives in one partition, its *home*: that of its id under Kafka's own
+partitioner (murmur2), whoever sent it with what key. Where the worker that reads a reading owns its
+home too, it applies it there at once. Otherwise it sends it to the home's *inbox*, a topic of ours,
+with its origin in headers: partition, epoch, offset and record time. The epoch tells a recreated
+topic, whose offsets begin anew.
+
+Once, and not less. A home remembers of each partition the highest place (epoch, offset) of a
+reading that it has applied; what isn't above that is a repeat. This is right as long as nothing
+arrives before what stood in front of it, which follows from three rules:
+
+1. The worker acknowledges what it has read only after its homes have written what they applied (a
+   flush is one cut of all partitions) and the inboxes have the rest. So all that stood below the
+   committed offset is in the home's state or in its inbox.
+2. Forwards of a partition go out in its order, and the next batch for an inbox only after the last
+   one is acknowledged. One that can't be sent ends the process: a later one never takes its place.
+3. A new owner first reads what the inbox held when it became its own, and only then the readings,
+   of which some may have the same home. A former owner that hasn't heard of its end only repeats
+   what the new one reads too.
+
+A worker alone needs no inbox, and takes its readings up in order of time (`order`). Between workers
+that order can't be had: a fleet of several workers that must have its backlog judged in order sends
+the device's id as the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.partitioner import murmur2
+
+from pipeline import metrics
+from pipeline.names import LARGEST_RECORD
+from pipeline.records import Rejected
+from pipeline.rows import Place
+from pipeline.settings import Settings
+
+LONGEST_KEY: Final = 100_000  # bytes of a key that are sent on
+
+
+def home_of(device_id: str, partitions: int) -> int:
+    """The partition of a device: that of its id under Kafka's own partitioner."""
+    return int((murmur2(device_id.encode()) & 0x7FFFFFFF) % partitions)
+
+
+class Origin(NamedTuple):
+    """Where a forwarded reading came from."""
+
+    topic: str
+    partition: int
+    place: Place
+    timestamp: int  # ms
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        epoch, offset = self.place
+        return [
+            ("topic", self.topic.encode()),
+            ("partition", b"%d" % self.partition),
+            ("epoch", b"%d" % epoch),
+            ("offset", b"%d" % offset),
+            ("timestamp", b"%d" % self.timestamp),
+        ]
+
+    @classmethod
+    def of(cls, record: ConsumerRecord) -> Origin:
+        """The origin that a forwarded record names; Rejected if it names none, and isn't ours."""
+        headers = dict(record.headers)
+        try:
+            return cls(
+                headers["topic"].decode(),
+                int(headers["partition"]),
+                (int(headers["epoch"]), int(headers["offset"])),
+                int(headers["timestamp"]),
+            )
+        except (KeyError, ValueError):
+            raise Rejected("no_origin") from None
+
+
+class Forward(NamedTuple):
+    """A reading for the inbox of its home."""
+
+    home: int
+    key: bytes | None
+    value: bytes
+    origin: Origin
+
+
+class Forwarder:
+    """Sends to inboxes; connects when there is something to send. `stop` in the end."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._producer: AIOKafkaProducer | None = None
+
+    async def send(self, forwards: Sequence[Forward]) -> None:
+        """Returns when the inboxes have them all; KafkaError, and then the order is lost."""
+        producer = await self._connected()
+        homes: dict[int, list[Forward]] = {}
+        for forward in forwards:
+            homes.setdefault(forward.home, []).append(forward)
+        await asyncio.gather(*(self._send(producer, home, found) for home, found in homes.items()))
+        metrics.REKEYED.labels("forwarded").inc(len(forwards))
+
+    async def _send(self, producer: AIOKafkaProducer, home: int, found: Iterable[Forward]) -> None:
+        batch = producer.create_batch()
+        for _, key, value, origin in found:
+            what = {"key": key and key[:LONGEST_KEY], "value": value, "timestamp": None}
+            headers = origin.headers()
+            if batch.append(**what, headers=headers) is None:  # full
+                await (await producer.send_batch(batch, self._topic, partition=home))
+                batch = producer.create_batch()
+                batch.append(**what, headers=headers)
+        await (await producer.send_batch(batch, self._topic, partition=home))
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            self._producer = AIOKafkaProducer(
+                **self._settings.kafka(),
+                **self._settings.delivery(),
+                max_batch_size=1 << 19,
+                max_request_size=LARGEST_RECORD,
+            )
+            await self._producer.start()
+        return self._producer
+
+    async def stop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
