@@ -44,10 +44,9 @@ class Detection:
 
     def __init__(self, app: App, table: Table, engine: Engine) -> None:
         self.app = app
-        self.engine = engine
         self.writer = Writer(app, table)
         self.judge = Judge(engine, self.writer.wake)
-        self.ownership = Ownership(app, table, engine, self.writer)
+        self.ownership = Ownership(app, table, self.writer)
         self.intake = Intake(app, self.ownership, self.judge, self.writer)
         self.reach = Reach(app, self.ownership)
         self.looked_at = time.time()
@@ -56,6 +55,8 @@ class Detection:
     def positioned(self, positions: Mapping[TP, int]) -> None:
         """The sources go on from these offsets."""
         self.ownership.positioned(positions)
+        for partition in self.ownership.owned.values():
+            self.judge.plan(partition)
         self.intake.begin()
 
     # -- one chunk
@@ -108,7 +109,7 @@ class Detection:
         await self.intake.look()
         await self.reach.look(wall)
         self.ownership.catch_up(wall)
-        await send_checks(self.app, self.engine, self.ownership.owned.values())
+        await send_checks(self.app, self.judge.engine, self.ownership.owned.values())
 
     def wall(self) -> float:
         """The time. If it leapt (the machine slept, its clock was set), silence counts anew."""

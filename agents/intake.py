@@ -47,7 +47,6 @@ class Intake:
         self._ownership = ownership
         self._judge = judge
         self._writer = writer
-        self._named = judge.engine.rulebook.metrics_named
         self._naive = ZoneInfo(app.settings.naive_timezone)
         self._order = Order(ownership.read_to, ownership.end_of)
         self._forwarder = Forwarder(app.settings, app.names.forwarded)
@@ -88,7 +87,7 @@ class Intake:
             reading, refused = decode(
                 record.value,
                 origin.timestamp / 1000,
-                named=self._named,
+                named=self._judge.engine.rulebook.metrics_named,
                 naive_timezone=self._naive,
             )
         except Rejected as rejected:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from aiokafka import ConsumerRecord
 
-from agents.checks import plan
+from agents.checks import NEVER, plan
 from agents.order import Item
 from agents.rekeying import LONGEST_KEY
 from pipeline import metrics
@@ -84,6 +84,13 @@ class Judge:
         partition.rejected.append(Rejection(key, value, headers))
 
     # -- checks
+
+    def plan(self, partition: Partition) -> None:
+        """Note anew when each device may be due."""
+        partition.plan.clear()
+        for row in partition.rows.values():
+            row.wake_at = NEVER
+            plan(self.engine, partition, row)
 
     def check(self, partition: Partition, record: ConsumerRecord) -> None:
         """Settle what fell due, as far as everything has been heard."""

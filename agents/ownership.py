@@ -22,11 +22,9 @@ from aiokafka.errors import KafkaError
 from faust.exceptions import ProducerSendError
 from faust.types import TP
 
-from agents.checks import NEVER, plan
 from agents.order import Source
 from agents.writer import Closed, Writer
 from pipeline import metrics
-from pipeline.rules.engine import Engine
 from pipeline.streams import App, consumer, end_process
 from tables.devices import CHECKS, PARTITION_KEY, READINGS, UNKNOWN, Partition, Table
 
@@ -39,9 +37,8 @@ LOOK_BACK = 5.0  # seconds to wait for the one record that shows whether a topic
 class Ownership:
     """The partitions that are ours; changed by rebalances only."""
 
-    def __init__(self, app: App, table: Table, engine: Engine, writer: Writer) -> None:
+    def __init__(self, app: App, table: Table, writer: Writer) -> None:
         self.app = app
-        self.engine = engine
         self.table = table
         self.writer = writer
         self.owned: dict[int, Partition] = {}
@@ -183,9 +180,6 @@ class Ownership:
         for partition in self.owned.values():
             if partition.is_mixed() and partition.clock.live:
                 partition.clock.judged_from = wall  # what others haven't forwarded isn't silence
-            for row in partition.rows.values():
-                row.wake_at = NEVER  # a partition that we kept has a new, empty plan
-                plan(self.engine, partition, row)
         self.catch_up(wall)
 
     def catch_up(self, wall: float) -> None:

@@ -126,8 +126,6 @@ class Partition:
             *("foreign_at", "changelog_next", "dirty"),
         ):
             setattr(fresh, name, getattr(self, name))
-        for row in fresh.rows.values():
-            row.wake_at = float("inf")  # the plan was the old life's
         return fresh
 
     def is_mixed(self) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from agents.checks import AGAIN, plan
 from agents.checks import nominate as nominated
+from agents.judge import Judge
 from pipeline.rules.engine import Engine, Reading
 from tables.devices import Partition
 from tests.agents.shell import partition
@@ -73,8 +74,7 @@ def test_a_device_that_reports_more_often_than_before_is_missed_sooner(engine, o
 
 def test_a_partition_that_comes_back_to_us_still_misses_its_devices(engine, owned):
     again = owned.reopened()
-    for row in again.rows.values():
-        plan(engine, again, row)
+    Judge(engine, lambda: None).plan(again)
     assert nominate(engine, again, T0 + 560) == ["attic"]
 
 

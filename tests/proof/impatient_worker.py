@@ -14,5 +14,4 @@ __all__ = ["app"]
 
 LIMIT = 8.0  # seconds
 
-engine = Engine(Rulebook(DEFAULT.thresholds, DEFAULT.ranges, Offline(after=LIMIT)))
-detection.engine = detection.ownership.engine = engine
+detection.judge.engine = Engine(Rulebook(DEFAULT.thresholds, DEFAULT.ranges, Offline(after=LIMIT)))
