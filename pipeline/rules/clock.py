@@ -46,6 +46,8 @@ class PartitionClock:
                 self._ahead.clear()
             if record_time > self.clock:
                 self.clock = record_time
+        if abs(wall - self.clock) <= self._live_within:
+            self._records = WITNESSES  # the wall clock is witness enough
         if not self.live:
             self._come_alive(wall)
         elif not self.watching and self.clock - before > OUTAGE:

@@ -114,6 +114,15 @@ def test_a_gap_while_we_watch_is_the_devices_own() -> None:
     assert clock.judged_from == NOW
 
 
+def test_what_the_wall_clock_vouches_for_no_old_record_takes_the_place_of() -> None:
+    """Somebody uploads a file of last year beside the first reading of today."""
+    clock = PartitionClock()
+    clock.see(NOW, NOW)
+    assert clock.see(NOW - 1e7, NOW + 600) == NOW
+    assert clock.see(NOW + 600, NOW + 600) == NOW + 600
+    assert clock.live
+
+
 def test_a_replay_that_a_wrong_first_record_made_live_is_a_replay_again() -> None:
     clock = PartitionClock()
     clock.see(NOW + 1e8, NOW)
