@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
-import shlex
 import signal
 from pathlib import Path
 
@@ -20,7 +18,6 @@ from tests.pipeline.cli.test_publish import Done, Readings, readings
 
 __all__ = ["readings"]
 
-README = (Path(__file__).parents[3] / "README.md").read_text()
 HISTORY = ("--since", "2025-01-01T06:00:00Z", "--interval", "60", "--duration", "14400")
 
 
@@ -60,17 +57,6 @@ async def test_a_fleet_of_now_is_sent_until_ctrl_c(readings: Readings) -> None:
         for record in records
     )
     assert honest > len(records) / 2
-
-
-async def test_the_readmes_lines_send_readings(readings: Readings) -> None:
-    lines = re.findall(r"^\$ smart-iot simulate([^#\n]*)", README, re.MULTILINE)
-    endless = [shlex.split(line) for line in lines if "--since" not in line]
-    assert len(endless) == 2
-    for number, arguments in enumerate(endless, 1):
-        process = await readings.start(*arguments, command="simulate")
-        await some(readings, 10 * number)
-        process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 async def test_it_ends_by_itself_after_its_duration(readings: Readings) -> None:

@@ -1,0 +1,308 @@
+"""Every command of the README is run, as it stands there, and does what is said beside it.
+
+The commands are taken from the README. One that has no check here fails the test, so that nobody
+can add one that nobody has run. They run in a folder of their own, in one house that the README's
+`smart-iot up --no-simulator` made; only addresses and ports are other ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.kafka.broker import HOST, free_port
+from tests.lab import Program, started, until
+from tests.proof import test_newcomer
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text()
+DEVICE = "greenhouse-7"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Each `$ …` of a console block, without its comment."""
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    return list(dict.fromkeys(re.sub(r"\s+# .*", "", line).removeprefix("$ ") for line in lines))
+
+
+class House:
+    """What `smart-iot up --no-simulator` runs, and a folder to type commands in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.bootstrap = ""
+
+    def typed(self, command: str, **environment: str) -> AbstractContextManager[Program]:
+        """The command in a shell whose path has our programs, with addresses that exist here."""
+        there = {
+            "localhost:9092": self.bootstrap,
+            "kafka-1:9092,kafka-2:9092": f"{self.bootstrap},{self.bootstrap}",
+            "kafka-1:9092": self.bootstrap,
+            "8001": str(free_port()),
+        }
+        for written, real in there.items():
+            command = command.replace(written, real)
+        ours = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "SMART_IOT_CACHE_DIR": os.environ.get("SMART_IOT_CACHE_DIR")
+            or str(Path.home() / ".cache/smart-iot"),
+            "SMART_IOT_WEB_PORT": str(self.port),
+            "SMART_IOT_BOOTSTRAP": self.bootstrap,
+            **environment,
+        }
+        run = command if "|" in command else f"exec {command}"  # Ctrl-C is for the command
+        return started("bash", "-c", f"cd '{self.folder}' && {run}", **ours)
+
+    def done(self, command: str) -> str:
+        """What it says; it must succeed."""
+        with self.typed(command) as program:
+            said = "\n".join(program.lines.rest())
+            assert program.code() == 0, said
+        return said
+
+    @contextlib.contextmanager
+    def running(self, command: str, **environment: str) -> Iterator[Program]:
+        """Ended by Ctrl-C, and well."""
+        with self.typed(command, **environment) as program:
+            yield program
+            program.signal(signal.SIGINT)
+            said = program.lines.rest()
+            assert program.code() == 0, "\n".join(said)
+
+    def get(self, path: str, port: int | str = 0) -> Any:
+        with urllib.request.urlopen(f"http://{HOST}:{port or self.port}{path}", timeout=10) as got:
+            return json.load(got)
+
+    def newest(self, device: str = DEVICE) -> Any:
+        """Its newest reading; None while it is unknown."""
+        with contextlib.suppress(urllib.error.HTTPError):
+            return self.get(f"/api/readings/latest/{device}/")
+        return None
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    made = House(tmp_path_factory.mktemp("house"))
+    with made.running(f"smart-iot up --no-simulator --port {made.port}") as program:
+        program.lines.until("smart-iot runs")
+        made.bootstrap = program.lines.until("  Kafka").split()[-1]
+        yield made
+
+
+Check = Callable[[House, str], None]
+CHECKS: dict[str, Check] = {}
+
+
+def checks(*commands: str) -> Callable[[Check], Check]:
+    def note(check: Check) -> Check:
+        CHECKS.update(dict.fromkeys(commands, check))
+        return check
+
+    return note
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_readme_does_what_it_says(house: House, command: str) -> None:
+    assert command in CHECKS, f"nobody has run {command!r}: write a check for it"
+    CHECKS[command](house, command)
+
+
+def test_the_python_of_the_readme_sends_a_reading(house: House) -> None:
+    (program,) = blocks("python")
+    (house.folder / "send.py").write_text(program.replace("localhost:9092", house.bootstrap))
+    _arrives(house, f"{sys.executable} send.py")
+
+
+def test_the_alert_of_the_readme_is_the_one_that_goes_out(house: House) -> None:
+    (shown,) = [block for block in blocks("json") if '"type": "danger"' in block]
+    expected = json.loads(shown.replace(", …}", "}"))
+    house.done(f"smart-iot publish {DEVICE} temperature=36.2")
+    until(lambda: house.get("/api/alerts/active/"), "the alert is open")
+    (alert,) = [a for a in house.get("/api/alerts/active/") if a["device_id"] == DEVICE]
+    assert {name: alert[name] for name in expected} == expected
+
+
+def test_the_other_json_of_the_readme_is_what_it_says(house: House) -> None:
+    reading, _truth = [json.loads(b) for b in blocks("json") if '"type"' not in b]
+    (house.folder / "one.jsonl").write_text(json.dumps(reading))
+    house.done("smart-iot publish --file one.jsonl")
+
+
+# --- sending ------------------------------------------------------------------------------------
+
+
+@checks(
+    "smart-iot publish greenhouse-7 temperature=36.2 humidity=55.1",
+    """echo '{"device_id": "greenhouse-7", "temperature": 36.2}' | """
+    "kcat -P -b localhost:9092 -t readings",
+)
+def _arrives(house: House, command: str) -> None:
+    if "kcat" in command and shutil.which("kcat") is None:
+        pytest.skip("kcat isn't installed: apt-get install kcat")
+    before = house.newest() or {"timestamp": ""}
+    time.sleep(0.01)  # so that the next one is a later one
+    house.done(command)
+    until(lambda: (house.newest() or before)["timestamp"] > before["timestamp"], "it has arrived")
+    assert house.newest()["temperature"] == 36.2
+
+
+@checks(
+    "smart-iot publish --file readings.jsonl",
+    "smart-iot publish --file recorded.jsonl.gz --preserve-time",
+)
+def _sends_a_file(house: House, command: str) -> None:
+    device = "recorded" if "recorded" in command else "from-a-file"
+    at = "2026-01-02T03:04:05.000Z"
+    line = json.dumps({"device_id": device, "temperature": 21.5, "timestamp": at}).encode()
+    (house.folder / "readings.jsonl").write_bytes(line)
+    (house.folder / "recorded.jsonl.gz").write_bytes(gzip.compress(line))
+    house.done(command)
+    until(lambda: house.newest(device), "it has arrived")
+    # a time that is long past is the reading's own only where its record was sent with it
+    assert (house.newest(device)["timestamp"] == at) is ("preserve" in command)
+
+
+@checks(
+    "smart-iot simulate",
+    "smart-iot simulate --devices 500 --interval 60 --trouble 0.05 --kinds heat=3,silence",
+)
+def _simulates_until_ctrl_c(house: House, command: str) -> None:
+    known = {device["device_id"] for device in house.get("/api/devices/")}
+    with house.running(command):
+        until(
+            lambda: len({d["device_id"] for d in house.get("/api/devices/")} - known) >= 20,
+            "its devices are known",
+        )
+
+
+@checks("smart-iot simulate --since 2025-01-01 --duration 86400 --interval 60 --truth truth.jsonl")
+def _simulates_a_day(house: House, command: str) -> None:
+    house.done(command)
+    truth = (house.folder / "truth.jsonl").read_text().splitlines()
+    assert len(truth) > 20
+    (shown,) = [json.loads(block) for block in blocks("json") if '"kind"' in block]
+    assert json.loads(truth[0]).keys() == shown.keys()
+
+
+# --- watching and running -----------------------------------------------------------------------
+
+
+@checks(
+    "smart-iot watch", "smart-iot watch --device 'greenhouse-*' --severity danger,warning --json"
+)
+def _shows_an_alert(house: House, command: str) -> None:
+    house.done(f"smart-iot publish {DEVICE} temperature=36.2")
+    with house.running(command) as program:
+        said = program.lines.until("High Temperature Alert!")
+    assert DEVICE in said
+    if "--json" in command:
+        assert json.loads(said)["rule"] == "temperature-high"
+
+
+@checks("smart-iot up --no-simulator")
+def _runs_here(house: House, _: str) -> None:
+    assert house.get("/-/ready") == {"ready": True}  # it is the house
+
+
+@checks(
+    "smart-iot up --port 8001 --data-dir ./data",
+    "smart-iot up --bootstrap kafka-1:9092",
+)
+def _runs_there(house: House, command: str) -> None:
+    more = "" if "--port" in command else f" --port {free_port()} --data-dir ./more"
+    # what `up` runs by itself is not what a setting of ours names
+    with house.running(command + more, SMART_IOT_BOOTSTRAP="") as program:
+        page = program.lines.until("  alerts")
+        (port,) = re.findall(r":(\d+)/", page)
+        assert house.get("/-/ready", port) == {"ready": True}
+    assert (house.folder / "data" / "kafka").exists() or "--data-dir" not in command
+
+
+@checks("SMART_IOT_BOOTSTRAP=kafka-1:9092,kafka-2:9092 faust -A pipeline.app worker")
+def _works(house: House, command: str) -> None:
+    port = free_port()
+    assignment, _, program = command.partition(" ")
+    environment = {"SMART_IOT_WEB_PORT": str(port)}
+    with house.running(f"env {assignment} {program}", **environment) as worker:
+        deadline = time.monotonic() + 60
+        while not _is_ready(house, port):
+            assert worker.process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def _is_ready(house: House, port: int) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(house.get("/-/ready", port)["ready"])
+    return False
+
+
+# --- make ---------------------------------------------------------------------------------------
+
+
+def made(target: str) -> str:
+    environment = {**os.environ, "MAKELEVEL": "", "MAKEFLAGS": ""}  # `make test` runs us
+    done = subprocess.run(
+        ["bash", "-c", target],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@checks("make test", "make lint")
+def _is_what_ci_runs(_: House, command: str) -> None:
+    assert re.search(rf"^{command}\b", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+
+
+@checks("make test-quick")
+def _tests_quickly(_: House, command: str) -> None:
+    assert " passed" in made(f"{command} PYTEST_ARGS='tests/pipeline/rules -q'")
+
+
+@checks("make help")
+def _lists_the_commands(_: House, command: str) -> None:
+    said = made(command)
+    for target in ("demo", "test", "test-quick", "lint", "screenshot"):
+        assert re.search(rf"^{target} ", said, re.MULTILINE)
+
+
+@checks('export PATH="$PWD/.venv/bin:$PATH"')
+def _finds_our_programs(_: House, command: str) -> None:
+    made("make venv")
+    assert made(f"{command}; command -v smart-iot faust") == "".join(
+        f"{ROOT}/.venv/bin/{program}\n" for program in ("smart-iot", "faust")
+    )
+
+
+@checks("make demo")
+def _is_what_a_newcomer_does(_: House, command: str) -> None:
+    assert f"`{command}`" in (test_newcomer.__doc__ or "")
