@@ -1,6 +1,6 @@
 """A newcomer's first minute: a clone into an empty folder, `make demo`, a browser.
 
-What pip and Maven have fetched before is used again; for the rest nobody has ever been here.
+What pip, uv and Maven have fetched before is used again; for the rest nobody has ever been here.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parent.parent.parent
 # In the home: what the README says; and pip asks rustc for its version, where there is one.
 KEPT = (".local/share/smart-iot/", ".rustup/")
+CACHES = {"PIP_CACHE_DIR": "pip", "UV_CACHE_DIR": "uv", "SMART_IOT_CACHE_DIR": "smart-iot"}
 MINUTE = 60_000.0  # ms: where a test hangs
 
 
@@ -46,9 +47,10 @@ def newcomer(tmp_path: Path) -> dict[str, str]:
         **dict.fromkeys([*settings, "MAKELEVEL", "MAKEFLAGS", "VIRTUAL_ENV"], ""),
         "HOME": str(home),
         "TMPDIR": str(temporary),
-        "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR") or str(before / ".cache/pip"),
-        "SMART_IOT_CACHE_DIR": os.environ.get("SMART_IOT_CACHE_DIR")
-        or str(before / ".cache/smart-iot"),
+        **{
+            name: os.environ.get(name) or str(before / ".cache" / folder)
+            for name, folder in CACHES.items()
+        },
         "NEWCOMER": secrets.token_hex(8),
     }
 
