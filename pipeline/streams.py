@@ -1,4 +1,4 @@
-"""Settings in; the faust.App and the topics that it reads out, each topic fit for its use."""
+"""Settings in; the faust.App and what it reads out, its topics fit for their use."""
 
 from __future__ import annotations
 
@@ -14,22 +14,16 @@ from typing import Any, NoReturn, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import (
-    KafkaError,
-    NotControllerError,
-    RequestTimedOutError,
-    TopicAlreadyExistsError,
-    for_code,
-)
+from aiokafka.errors import KafkaError
 from faust.app.base import BootStrategy
 from faust.types import TP
 from mode import Service
 from yarl import URL
 
-from pipeline.names import FALLBACK_CLUSTER, LARGEST_RECORD, Names
+from pipeline.logs import logging_config
+from pipeline.names import LARGEST_RECORD, Names
 from pipeline.settings import Settings, SettingsError, from_environment
+from pipeline.topics import UnusableBroker, UnusableTopic, declare_topics
 from pipeline.transport import Chunks, TableManager
 
 log = logging.getLogger(__name__)
@@ -45,97 +39,6 @@ def end_process(reason: str) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(70)
-
-
-class UnusableBroker(Exception):
-    """The broker isn't the kind that the settings say; the text says what to change."""
-
-
-class UnusableTopic(Exception):
-    """A topic of the contract exists in a form that can't work; the text says what to change."""
-
-
-async def declare_topics(settings: Settings, names: Names) -> tuple[str, int]:
-    """Create what is missing and check the rest; the cluster's id and the partition count.
-
-    UnusableBroker where it is of another kind than the settings say; UnusableTopic where a topic
-    exists with other partitions or a policy that loses data; KafkaError where it can't be asked.
-    """
-    admin = AIOKafkaAdminClient(**settings.kafka())
-    try:
-        await admin.start()
-        cluster = (await admin.describe_cluster())["cluster_id"]
-        _refuse_other_broker(settings, cluster)
-        found = {
-            topic["topic"]: topic
-            for topic in await admin.describe_topics(await admin.list_topics())
-            if topic["topic"] in names.policies()
-        }
-        known = found.get(names.readings)
-        partitions = len(known["partitions"]) if known else settings.partitions
-        for name, policy in names.policies().items():
-            if name not in found:
-                await _create(admin, name, partitions, settings.replication, policy)
-            elif len(found[name]["partitions"]) != partitions:
-                raise UnusableTopic(
-                    f"topic {name} has {len(found[name]['partitions'])} partitions and "
-                    f"{names.readings} has {partitions}: a device's state, alerts and readings "
-                    f"must share one number; recreate {name} with {partitions}"
-                )
-        await _refuse_lossy(admin, names, [name for name in names.policies() if name in found])
-        return cluster, partitions
-    finally:
-        await admin.close()
-
-
-def _refuse_other_broker(settings: Settings, cluster: str) -> None:
-    """What the fallback broker lacks is done without on that broker only, and never unasked."""
-    if settings.fallback and cluster != FALLBACK_CLUSTER:
-        raise UnusableBroker(
-            f"SMART_IOT_BROKER=FALLBACK, but {settings.bootstrap} is another broker: "
-            "leave that setting to `smart-iot up`"
-        )
-    if cluster == FALLBACK_CLUSTER and not settings.fallback:
-        raise UnusableBroker(
-            f"{settings.bootstrap} is the fallback broker of `smart-iot up`, which carries the "
-            "worker of that command and no other"
-        )
-
-
-async def _create(
-    admin: AIOKafkaAdminClient, name: str, partitions: int, replication: int, policy: dict[str, str]
-) -> None:
-    topic = NewTopic(name, partitions, replication, topic_configs=policy)
-    for _topic, code, *text in (await admin.create_topics([topic])).topic_errors:
-        error = for_code(code)
-        if code == 0:
-            log.info("created topic %s with %d partitions", name, partitions)
-        elif issubclass(error, (RequestTimedOutError, NotControllerError)):
-            raise error
-        elif error is not TopicAlreadyExistsError:  # that one: two workers start at once
-            why = next(filter(None, text), error.__name__)
-            raise UnusableTopic(f"topic {name} can't be created: {why}")
-
-
-async def _refuse_lossy(admin: AIOKafkaAdminClient, names: Names, existing: Iterable[str]) -> None:
-    wanted = dict.fromkeys((names.changelog, names.alerts_open), "compact")
-    wanted |= dict.fromkeys((names.readings, names.alerts, names.rejected), "delete")
-    resources = [
-        ConfigResource(ConfigResourceType.TOPIC, name) for name in existing if name in wanted
-    ]
-    if not resources:
-        return
-    for response in await admin.describe_configs(resources):
-        for error, text, _kind, name, entries in response.resources:
-            if error:
-                log.warning("the policy of topic %s can't be seen: %s", name, text)
-                continue
-            policy = next((entry[1] for entry in entries if entry[0] == "cleanup.policy"), "")
-            if wanted[name] != policy:
-                raise UnusableTopic(
-                    f"topic {name} has cleanup.policy={policy}; it must be {wanted[name]}, "
-                    "otherwise records that we rely on are deleted"
-                )
 
 
 class Setup(Service):
@@ -269,53 +172,6 @@ def _credentials(settings: Settings) -> faust.auth.Credentials | None:
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if context else None
-
-
-def logging_config(level: str) -> dict[str, Any]:
-    """One line an event on standard error; libraries from WARNING on, and each repeat once."""
-    handler = {"class": "logging.StreamHandler", "formatter": "line"}
-    levels = dict.fromkeys(("pipeline", "agents", "tables"), level)
-    # Faust logs the life of its services under the modules of their classes
-    levels |= dict.fromkeys(("pipeline.transport", "pipeline.app", "tables.devices"), "WARNING")
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "filters": {"repeats": {"()": RepeatFilter}},
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-        "handlers": {
-            # two, since Faust's command line lowers the first one of the root logger
-            "libraries": {**handler, "filters": ["repeats"]},
-            "ours": handler,
-        },
-        "root": {"level": "WARNING", "handlers": ["libraries"]},
-        "loggers": {
-            name: {"level": level, "handlers": ["ours"], "propagate": False}
-            for name, level in levels.items()
-        },
-    }
-
-
-class RepeatFilter(logging.Filter):
-    """Lets a line of one origin through once in 10 seconds: a broker that is away for 15 seconds
-    makes aiokafka write a thousand. What is printed has no origin of its own, and passes."""
-
-    SECONDS = 10.0
-    ORIGINS = 1_000
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._written: dict[tuple[str, int], float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        origin = (record.pathname, record.lineno)
-        if record.levelno >= logging.CRITICAL or record.name == "mode.redirect":
-            return True
-        if record.created - self._written.get(origin, -self.SECONDS) < self.SECONDS:
-            return False
-        if len(self._written) >= self.ORIGINS:
-            self._written.clear()
-        self._written[origin] = record.created
-        return True
 
 
 def consumer(settings: Settings, **arguments: Any) -> AIOKafkaConsumer:

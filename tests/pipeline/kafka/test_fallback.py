@@ -14,7 +14,7 @@ from pipeline.kafka import Fallback, Missing
 from pipeline.kafka.broker import RunningKafka
 from pipeline.names import Names
 from pipeline.settings import Settings
-from pipeline.streams import UnusableBroker, UnusableTopic, declare_topics
+from pipeline.topics import UnusableBroker, UnusableTopic, declare_topics
 from tests.lab import create, started, until
 
 WRITTEN = 100
