@@ -143,7 +143,7 @@ class Kafka:
         (self.data_dir / LOGGING_FILE).write_text(LOGGING)
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = _cluster_id()
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config"]
         done = subprocess.run(
             [*self._command, *tool, PROPERTIES_FILE],
@@ -157,6 +157,14 @@ class Kafka:
         if done.returncode != 0:
             why = " ".join((done.stderr or done.stdout).split())[-500:]
             raise Unusable(f"Kafka can't format {self.data_dir}: {why}")
+
+
+def _cluster_id() -> str:
+    """A random UUID as Kafka writes it; one with a dash in front would be taken for an option."""
+    while True:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not cluster.startswith("-"):
+            return cluster
 
 
 def is_free(port: int) -> bool:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import signal
 import socket
 import time
+import uuid
 from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 
-from pipeline.kafka import FolderInUse, Kafka, running
+from pipeline.kafka import FolderInUse, Kafka, broker, running
 from pipeline.kafka.broker import HOST, LARGEST_RECORD, PORTS, RunningKafka, free_port
 from tests.lab import consume, create, produce, python, runs, started, until
 
@@ -136,3 +137,11 @@ def test_ports_are_below_those_that_linux_gives_to_clients() -> None:
 
 def _listening(port: int) -> socket.socket:
     return socket.create_server((HOST, port))
+
+
+def test_the_id_of_a_cluster_is_never_taken_for_an_option(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn = iter([uuid.UUID(bytes=b"\xfb" * 16), uuid.UUID(bytes=b"\x01" * 16)])
+    monkeypatch.setattr(uuid, "uuid4", lambda: next(drawn))  # the first begins with a dash
+    assert broker._cluster_id() == "AQEBAQEBAQEBAQEBAQEBAQ"
