@@ -15,8 +15,9 @@ stands on the stock aiokafka driver and changes six things:
 4. What was delivered is forgotten whenever positions are set back (`perform_seek`), also for
    partitions that have no committed offset yet: those go back to the beginning.
 5. Before partitions are given away, and before a stop, the app's `release` writes what is dirty, in
-   a bounded time; Faust would wait for its streams without limit.
-
+   a bounded time; Faust would wait for its streams without limit. Where a rebalance meets a stop,
+   Faust cuts the connection, and the stop then waits for its commit in vain: here the rebalance
+   waits for the stop to have written and committed.
 6. `read_to` says how far a partition is read, behind offsets too that hold no record (transaction
    markers, what retention deleted): an end that only a record could show would never be reached.
    Once all that was delivered is acked a commit goes as far, so that others can see it too.
@@ -112,6 +113,7 @@ class Consumer(driver.Consumer):
         self._delivered_to: dict[TP, int] = {}
         self._read_to: dict[TP, int] = {}
         self.fetched_to: dict[TP, int] = {}
+        self._emptying = asyncio.Lock()
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -235,11 +237,20 @@ class Consumer(driver.Consumer):
     # -- giving partitions away
 
     async def wait_empty(self) -> None:
-        await cast(Releasing, self.app).release()
-        self._unacked_messages.clear()
-        await self.commit_and_end_transactions()
-        self._delivered.clear()
-        self._read_to.clear()
+        async with self._emptying:  # a stop can meet a rebalance: the second finds nothing left
+            await cast(Releasing, self.app).release()
+            self._unacked_messages.clear()
+            await self.commit_and_end_transactions()
+            self._delivered.clear()
+            self._read_to.clear()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await super().on_partitions_revoked(revoked)
+        if self.app.should_stop:
+            await self.wait_empty()
+
+    def close(self) -> None:
+        """Called when a rebalance meets a stop, and left to the stop, which closes in order."""
 
 
 class Producer(driver.Producer):

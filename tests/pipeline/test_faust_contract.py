@@ -36,6 +36,8 @@ TOUCHED = {
         (Consumer, "_add_gap", ["self", "tp", "offset_from", "offset_to"]),
         (Consumer, "perform_seek", ["self"]),
         (Consumer, "wait_empty", ["self"]),
+        (Consumer, "on_partitions_revoked", ["self", "revoked"]),
+        (Consumer, "close", ["self"]),
         (Consumer, "_is_changelog_tp", ["self", "tp"]),
         (Consumer, "commit_and_end_transactions", ["self"]),
         (Recovery, "need_recovery", ["self"]),
@@ -92,6 +94,13 @@ def test_why_an_empty_set_of_partitions_must_not_reach_aiokafka():
 
 def test_why_a_gap_must_not_be_noted():
     assert "acked.extend(stuff_to_add)" in inspect.getsource(Consumer._new_offset)
+
+
+def test_why_a_rebalance_that_meets_a_stop_must_not_close_the_consumer():
+    source = inspect.getsource(App._on_partitions_revoked)
+    assert source.index("if self.should_stop") < source.index("session_timeout")
+    assert "self.consumer.close()" in inspect.getsource(App._on_rebalance_when_stopped)
+    assert "_client.close()" in inspect.getsource(driver.AIOKafkaConsumerThread.close)
 
 
 def test_the_order_in_which_partitions_are_given_away():

@@ -228,6 +228,30 @@ async def test_partitions_are_given_away_only_after_the_app_has_written(consumer
     assert not consumer.unacked
 
 
+async def test_a_rebalance_that_meets_a_stop_waits_until_all_is_written(consumer, monkeypatch):
+    writing, calls = asyncio.Event(), []
+
+    async def write() -> None:
+        calls.append("begin")
+        await writing.wait()
+        calls.append("end")
+
+    async def nothing(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr(app, "on_release", write, raising=False)
+    monkeypatch.setattr(app.producer, "flush", nothing)
+    monkeypatch.setattr(consumer, "_on_partitions_revoked", nothing)
+    monkeypatch.setattr(type(app), "should_stop", True)
+    stopping = asyncio.create_task(consumer.wait_empty())
+    revoking = asyncio.create_task(consumer.on_partitions_revoked({READINGS}))
+    await asyncio.sleep(0.01)
+    assert (calls, revoking.done()) == (["begin"], False)
+    writing.set()
+    await asyncio.gather(stopping, revoking)
+    assert calls == ["begin", "end"] * 2
+
+
 async def test_after_a_recovery_positions_come_first_then_the_queues_then_the_sources(monkeypatch):
     calls: list[str] = []
 

@@ -139,6 +139,24 @@ async def test_sigterm_under_load_leaves_nothing_to_do_again(
     assert found.published == len(found.events), "a graceful stop repeated events"
 
 
+async def test_sigterm_is_a_graceful_stop_though_a_rebalance_falls_into_it(kafka, prefix, tmp_path):
+    first = Worker(kafka.bootstrap, prefix, tmp_path, name="one", **QUICK)
+    second = Worker(
+        kafka.bootstrap,
+        prefix,
+        tmp_path,
+        name="two",
+        module="tests.proof.unhurried_worker",
+        **QUICK,
+    )
+    with first, second:
+        await first.ready()
+        await second.ready()
+        assert first.stop() == 0, first.tail()
+        assert second.stop() == 0, second.tail()
+        assert "is rebalancing" in second.tail(), "no rebalance fell into the stop"
+
+
 async def test_a_device_with_thousands_of_events_at_once_gets_them_all_in_order(
     kafka, prefix, tmp_path
 ):
