@@ -200,7 +200,7 @@ def take_cut(partition: Partition) -> Cut:
             rows.append((key.encode(), None))
         else:
             rows.append((key.encode(), row.packed(generation)))
-            row.foreign = None  # from here on the partition's row says it
+            partition.take_over_from(row)
     if rows or partition.pending:
         rows.append((PARTITION_KEY, partition.packed()))
     announced = [(key, row, list(row.outbox)) for key, row in partition.dirty.items() if row.outbox]

@@ -186,6 +186,19 @@ class Partition:
         else:
             row.foreign[origin] = place
 
+    def take_over_from(self, row: Row) -> None:
+        """Our own row is written after this one: what it covers the device's needn't say any more.
+
+        A row stays ahead of us for a while where an owner's last cut broke off between the two.
+        """
+        if row.foreign is not None:
+            ahead = {
+                origin: place
+                for origin, place in row.foreign.items()
+                if place > self.origins.get(origin, NOWHERE)
+            }
+            row.foreign = ahead or None
+
     def forget_offsets(self, source: int) -> None:
         """That source was recreated: its offsets start anew, and so must every row's."""
         self.epoch += source == READINGS

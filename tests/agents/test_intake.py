@@ -10,6 +10,7 @@ from faust.types import TP
 from agents.intake import MOST_CHUNKS, MOST_WAITING, Intake, is_full
 from agents.judge import Judge
 from agents.rekeying import Forward, Origin
+from agents.writer import take_cut
 from pipeline.rules.engine import Engine
 from tables.devices import READINGS
 from tests.agents.shell import T0, App, Event, Owner, Record, partition, reading
@@ -82,6 +83,19 @@ async def test_a_repeat_is_applied_once_wherever_it_arrives(worker, number, cras
         if crash:
             worker.forget_like_a_crash_between_row_and_partition()
     assert worker.device().readings == 2
+
+
+async def test_a_repeat_is_applied_once_though_a_cut_is_made_before_it_comes(worker):
+    """A row that a crash left ahead of its partition stays ahead until the partition has come up
+    to it, however often both are written meanwhile."""
+    hour = [reading(n, at=T0 + n, temperature=20 + n) for n in range(3)]
+    await worker.read(ELSEWHERE, *hour)
+    worker.forget_like_a_crash_between_row_and_partition()
+    await worker.read(ELSEWHERE, hour[0])
+    await worker.read(HOME, reading(0, at=T0 + 9, temperature=30))
+    take_cut(worker.owner.owned[HOME])
+    await worker.read(ELSEWHERE, *hour[1:])
+    assert worker.device().readings == 4
 
 
 async def test_offsets_are_counted_for_each_partition_by_itself(worker):

@@ -1,5 +1,6 @@
 """The worker, killed by itself (SIGKILL) at the n-th time that its flush reaches a named step, or
-that it forwards readings (`send`: before, `sent`: after the inboxes have them).
+that it forwards readings (`send`: before, `sent`: after the inboxes have them), or in the middle
+of a cut (`half`: the rest of its rows, and its partition's own, never reach the changelog).
 
 `STOP_AT=announce:3` in the environment; `faust -A tests.proof.stopping_worker worker` runs it.
 """
@@ -19,7 +20,7 @@ __all__ = ["app"]
 
 step_name, _, times = os.environ["STOP_AT"].partition(":")
 remaining = int(times)
-go_on = detection.writer.step
+go_on, append = detection.writer.step, detection.writer.append
 
 
 def reached(name: str) -> None:
@@ -37,6 +38,16 @@ async def stop_at(name: str, partition: Partition) -> None:
     await go_on(name, partition)
 
 
+async def stop_in_the_middle(
+    partition: Partition, rows: Sequence[tuple[bytes, bytes | None]]
+) -> int:
+    if step_name == "half" and len(rows) > 1:
+        await append(partition, rows[: len(rows) // 2])
+        reached("half")
+        rows = rows[len(rows) // 2 :]
+    return await append(partition, rows)
+
+
 class StoppingForwarder(Forwarder):
     async def send(self, forwards: Sequence[Forward]) -> None:
         reached("send")
@@ -45,4 +56,5 @@ class StoppingForwarder(Forwarder):
 
 
 detection.writer.step = stop_at  # type: ignore[method-assign]
+detection.writer.append = stop_in_the_middle  # type: ignore[method-assign]
 detection.intake._forwarder = StoppingForwarder(app.settings, app.names.forwarded)

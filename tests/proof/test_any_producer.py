@@ -100,7 +100,7 @@ async def test_every_reading_meets_one_state_once_though_forwarders_are_killed(
         await second.ready()
         assert first.stop() == second.stop() == 0
     await spread(kafka.bootstrap, prefix, hour)
-    for number, stop_at in enumerate(("sent:2", "send:3", "sent:1", "send:5")):
+    for number, stop_at in enumerate(("sent:2", "half:3", "send:3", "half:2", "sent:1")):
         killed = Worker(
             kafka.bootstrap,
             prefix,
