@@ -6,8 +6,8 @@ of two rows of a device, the one with the higher rank (both together) is the new
 on a tie.
 
 Of readings that arrived in other partitions than the device's own (`agents/rekeying.py`) a row says
-which it has seen that the partition's own row, as last written, doesn't cover: that one, the last of
-every cut, says the rest.
+which it has seen that the partition's own row, as last written, doesn't cover: that one, the last
+of every cut, says the rest.
 """
 
 from __future__ import annotations

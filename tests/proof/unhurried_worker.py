@@ -1,4 +1,4 @@
-"""The worker, whose last flush takes so long that a heartbeat, and so a rebalance, falls into it."""
+"""The worker, whose last flush takes so long that a heartbeat, so a rebalance, falls into it."""
 
 from __future__ import annotations
 
