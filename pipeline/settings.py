@@ -73,6 +73,7 @@ class Settings:
     ssl_certfile: str = _setting("", "file with our certificate (PEM), where Kafka asks for one")
     ssl_keyfile: str = _setting("", "file with the key of our certificate (PEM)")
     topic_prefix: str = _setting("", "put before the name of every topic, table and group")
+    rules: str = _setting("", "file of the rules (TOML); empty: the built-in ones")
     partitions: int = _setting(
         8, "partitions of the topics where `readings` doesn't exist yet", _whole
     )

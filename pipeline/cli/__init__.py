@@ -18,6 +18,7 @@ COMMANDS = (
     "simulate",
     "publish",
     "watch",
+    "check",
 )  # each is the function of that name in its own module
 
 

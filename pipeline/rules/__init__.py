@@ -1,9 +1,19 @@
 """Readings and time in, alert events out: the core, standard library only, no clock and no I/O."""
 
 from pipeline.rules.clock import PartitionClock
-from pipeline.rules.engine import Device, Engine, Reading, Refused
+from pipeline.rules.device import Device
+from pipeline.rules.engine import Engine, Reading, Refused
 from pipeline.rules.lifecycle import Episode, Event
-from pipeline.rules.rulebook import DEFAULT, Bounds, Level, Offline, Range, Rulebook, Threshold
+from pipeline.rules.rulebook import (
+    DEFAULT,
+    Bounds,
+    Flatline,
+    Level,
+    Offline,
+    Range,
+    Rulebook,
+    Threshold,
+)
 
 __all__ = [
     "DEFAULT",
@@ -12,6 +22,7 @@ __all__ = [
     "Engine",
     "Episode",
     "Event",
+    "Flatline",
     "Level",
     "Offline",
     "PartitionClock",

@@ -13,17 +13,21 @@ from __future__ import annotations
 
 import zlib
 from sys import intern
-from typing import Any, Final
+from typing import Final
 
-from pipeline.rules import fault, offline, threshold
-from pipeline.rules.lifecycle import Alerts, Episode, Event
-from pipeline.rules.rulebook import DEFAULT, Rulebook
+from pipeline.rules import fault, flatline, offline, reload, threshold, trend
+from pipeline.rules import window as window_
+from pipeline.rules.arrival import far
+from pipeline.rules.device import Device
+from pipeline.rules.lifecycle import Alerts, Event
+from pipeline.rules.rulebook import DEFAULT, Rulebook, Threshold
+
+__all__ = ["MAX_METRICS", "UNKNOWN", "Device", "Engine", "Reading", "Refused"]
 
 MAX_METRICS: Final = 32
 REMEMBERED: Final = 16  # readings of a device that a repeat is looked for among
 NEVER: Final = float("inf")
 UNKNOWN: Final = float("-inf")
-VERSION: Final = 1
 
 
 class Refused(Exception):
@@ -54,92 +58,28 @@ class Reading:
         self.sequence = sequence
 
 
-class Device:
-    """What is remembered of a device; two are equal if they remember the same.
-
-    `last_seen` is an `at`, `time` the newest judged time and `values` what was newest then (all
-    -inf or empty before the first reading). `alerts` is None until the first one is fired: most
-    devices of a million never do. A `retired` device remembers nothing but its last starts, and its
-    row can be deleted.
-    """
-
-    __slots__ = (
-        "alerts", "gaps", "id", "last_seen", "readings", "recent", "retired", "time", "values",
-    )  # fmt: skip
-
-    def __init__(self, device_id: str) -> None:
-        self.id: Final = device_id
-        self.alerts: Alerts | None = None
-        self.retired = False
-        self.last_seen = UNKNOWN
-        self.time = UNKNOWN
-        self.readings = 0
-        self.values: dict[str, float] = {}
-        self.gaps: list[float] = []
-        self.recent: list[int] = []
-
-    def open_alerts(self) -> list[Episode]:
-        return [] if self.alerts is None else list(self.alerts.open.values())
-
-    def cadence(self) -> float:
-        """Seconds from one reading to the next, by the median; 0 while no gap is known."""
-        return offline.cadence(self.gaps)
-
-    def retire(self) -> None:
-        """Forget all but the last starts, which keep the next alert's id from being a used one."""
-        self.retired = True
-        self.last_seen = UNKNOWN
-        self.time = UNKNOWN
-        self.readings = 0
-        self.values = {}
-        self.gaps = []
-        self.recent = []
-
-    def pack(self) -> list[Any]:
-        """Plain values, cheap to serialise; the first tells their layout."""
-        return [
-            VERSION, self.retired, self.last_seen, self.time, self.readings, dict(self.values),
-            list(self.gaps), list(self.recent), None if self.alerts is None else self.alerts.pack(),
-        ]  # fmt: skip
-
-    @staticmethod
-    def unpack(device_id: str, row: list[Any]) -> Device:
-        if row[0] != VERSION:
-            raise ValueError(f"a device row of version {row[0]}: we read {VERSION}")
-        device = Device(device_id)
-        device.retired = row[1]
-        device.last_seen = row[2]
-        device.time = row[3]
-        device.readings = row[4]
-        device.values = dict(row[5])
-        device.gaps = list(row[6])
-        device.recent = list(row[7])
-        device.alerts = None if row[8] is None else Alerts.unpack(device_id, row[8])
-        return device
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Device) and self.id == other.id and self.pack() == other.pack()
-
-
 class Engine:
     """`max_skew`: how far a device's time may be from its record's and still be believed.
     `max_lateness`: how old a reading may be, beside the newest, and still be only late.
-    `calm`: no device has anything due sooner than this after its last reading."""
+    `window`: seconds of the windows that are counted; 0 counts none. What is closed is collected
+    until somebody takes it (`take_closed`).
+    `calm`: no device has anything due sooner than this after its last reading, reminders apart."""
 
-    __slots__ = ("calm", "max_lateness", "max_skew", "rulebook")
+    __slots__ = ("_closed", "calm", "max_lateness", "max_skew", "rulebook", "window")
 
     def __init__(
-        self, rulebook: Rulebook = DEFAULT, max_skew: float = 300.0, max_lateness: float = 300.0
+        self,
+        rulebook: Rulebook = DEFAULT,
+        max_skew: float = 300.0,
+        max_lateness: float = 300.0,
+        window: float = 0.0,
     ) -> None:
         self.rulebook: Final = rulebook
         self.max_skew: Final = max_skew
         self.max_lateness: Final = max_lateness
-        rule = rulebook.offline
-        self.calm: Final = (
-            rulebook.retire_after
-            if rule is None
-            else min(offline.shortest_limit(rule), rulebook.retire_after)
-        )
+        self.window: Final = window
+        self.calm: Final = rulebook.shortest
+        self._closed: list[window_.Closed] = []
 
     def reading(
         self, device: Device, reading: Reading, at: float, judged_from: float
@@ -151,21 +91,43 @@ class Engine:
         values = reading.values
         if len(device.values) + len(values) > MAX_METRICS:
             self._check_metrics(device, values)
+        page = device.page
         events: list[Event] = []
-        if at - device.last_seen >= self.calm:
-            events = self.settle(device, at, judged_from)
-        judged = self._judged_time(reading, at)
+        if page is None or page.root is not self.rulebook:
+            events = self.adopt(device, at)
+            page = self._page(device)
         alerts = device.alerts
+        if at - device.last_seen >= self.calm or (alerts is not None and alerts.due <= at):
+            events += self.settle(device, at, judged_from)
+            alerts = device.alerts
+        time = reading.time
+        judged, then = at, False
+        if time is not None:
+            # A record time ahead of `at` is a jump nobody believes yet: it vouches for nothing.
+            beside = reading.record_time if reading.record_time < at else at
+            if -self.max_skew <= time - beside <= self.max_skew:
+                judged = time
+                device.trusted = True
+                if device.lag is not None:
+                    device.lag = None
+            else:
+                device.lag, then = far(device.lag, device.trusted, time, beside, self.max_skew)
         if alerts is not None and alerts.open:
-            self._return(alerts, judged, at, events)
-        self._count_in(device, at)
+            self._return(page, alerts, judged, at, events)
+        self._count_in(device, page, at, then)
         if reading.sequence is not None and self._is_repeat(device, reading):
             return "repeat", events
+        if then:
+            return "backfill", events
         # A newest time further ahead of `at` was stamped by a clock that was wrong and has been put
         # back: it must not outlaw every later reading.
         if judged < device.time <= at + self.max_skew:
-            old = device.time - judged > self.max_lateness
-            return ("backfill" if old else "late"), events
+            if device.time - judged > self.max_lateness:
+                return "backfill", events
+            self._count_late(device, page, values, judged)
+            return "late", events
+        if judged < device.time:
+            _forget_the_future(device, judged)
         device.time = judged
         known = device.values
         if known:
@@ -173,45 +135,93 @@ class Engine:
         else:
             for metric, value in values.items():
                 known[intern(metric)] = value  # a million devices share the names
-        if (alerts is not None and alerts.open) or not self._is_quiet(values):
-            self._judge(device, values, judged, at, events)
+        if (
+            page.restless
+            or (alerts is not None and (alerts.open or alerts.progress))
+            or not _is_quiet(page, values)
+        ):
+            values = self._judge(device, page, values, judged, at, events)
+        if self.window:
+            self._count_into_window(device, values, judged)
         return "judged", events
 
     def settle(self, device: Device, at: float, judged_from: float) -> list[Event]:
         """What fell due up to `at`, in due order. Silence before `judged_from` is no evidence."""
-        retires_at = self._retires_at(device, judged_from)
-        offline_at = self._offline_at(device, judged_from)
         events: list[Event] = []
-        if offline_at <= at and offline_at <= retires_at:
-            events.append(self._go_offline(device))
-        if retires_at <= at:
-            self._retire(device, events)
+        if device.page is None or device.page.root is not self.rulebook:
+            events = self.adopt(device, at)
+        page = self._page(device)
+        while (due := self._due(device, page, judged_from)) <= at:
+            if device.alerts is not None and device.alerts.due <= due:
+                events.append(self._remind(device, page, device.alerts))
+            elif self._offline_at(device, page, judged_from) <= due:
+                self._go_offline(device, page, events)
+            else:
+                self._retire(device, page, events)
         return events
 
     def due(self, device: Device, judged_from: float) -> float:
         """When `settle` may next have something to say; inf for a device that isn't there."""
-        return min(self._offline_at(device, judged_from), self._retires_at(device, judged_from))
+        return self._due(device, self._page(device), judged_from)
+
+    def acknowledge(
+        self, device: Device, alert_id: str, by: str, note: str | None, at: float
+    ) -> list[Event]:
+        """Somebody takes note of an open alert; nothing where it isn't, or where the same has been
+        said. The caller settles first."""
+        for episode in device.open_alerts():
+            if episode.alert_id == alert_id and device.alerts is not None:
+                value = device.value_of(episode)
+                event = device.alerts.acknowledge(episode, by, note, at, value)
+                return [] if event is None else [event]
+        return []
+
+    def adopt(self, device: Device, at: float) -> list[Event]:
+        """Judge a device by our rules from now on. Rules that are the same keep their state,
+        changed ones judge the newest values again, the alerts of removed ones resolve."""
+        page = device.page = self.rulebook.of(device.id)
+        before = device.hashes
+        device.hashes = page.hashes  # the same object for all of a page
+        if before == page.hashes or (device.alerts is None and (not before or not device.values)):
+            return []
+        if device.alerts is None:
+            device.alerts = Alerts(device.id)
+        known = page.hashes if before is None else before
+        return reload.adopt(device, device.alerts, page, frozenset(known), at)
+
+    def take_closed(self) -> list[window_.Closed]:
+        """The windows closed since the last call, or closed again."""
+        closed, self._closed = self._closed, []
+        return closed
+
+    def _page(self, device: Device) -> Rulebook:
+        """Where its rules stand; whoever judges by them adopts them first."""
+        page = device.page
+        if page is None or page.root is not self.rulebook:
+            return self.rulebook.of(device.id)
+        return page
 
     def _check_metrics(self, device: Device, values: dict[str, float]) -> None:
         new = sum(1 for metric in values if metric not in device.values)
         if len(device.values) + new > MAX_METRICS:
             raise Refused("too_many_metrics")
 
-    def _judged_time(self, reading: Reading, at: float) -> float:
-        """The device's time if it is plausible, else `at`."""
-        time = reading.time
-        if time is None:
-            return at
-        # A record time ahead of `at` is a jump that nobody believes yet: it vouches for nothing.
-        beside = min(reading.record_time, at)
-        return time if -self.max_skew <= time - beside <= self.max_skew else at
-
-    def _count_in(self, device: Device, at: float) -> None:
+    def _count_in(self, device: Device, page: Rulebook, at: float, then: bool) -> None:
         """The device is alive, whatever becomes of its reading."""
         gap = at - device.last_seen
-        rule = self.rulebook.offline
-        if rule is not None and offline.BURST <= gap < NEVER:
-            offline.learn(device.gaps, gap, rule.gaps)
+        rule = page.offline
+        if gap >= offline.BURST:
+            device.dense_since = at
+            if rule is not None and gap < NEVER:
+                offline.learn(device.gaps, gap, rule.gaps)
+        elif (
+            rule is not None
+            and not then
+            and offline.is_dense(rule, device.gaps, at - device.dense_since)
+        ):
+            # Denser than its cadence for longer than its limit: that was of other days.
+            device.gaps = [offline.BURST]
+            device.dense_since = at
         device.last_seen = at
         device.readings += 1
         device.retired = False
@@ -227,77 +237,204 @@ class Engine:
             del recent[0]
         return False
 
-    def _is_quiet(self, values: dict[str, float]) -> bool:
-        quiet = self.rulebook.quiet
-        for metric, value in values.items():
-            band = quiet.get(metric)
-            if band is not None and not (band[0] <= value <= band[1]):
-                return False
-        return True
+    # -- judging
 
     def _judge(
         self,
         device: Device,
+        page: Rulebook,
         values: dict[str, float],
         judged: float,
         at: float,
         events: list[Event],
-    ) -> None:
+    ) -> dict[str, float]:
+        """Returns the values that no sensor's fault has made."""
         alerts = device.alerts
         if alerts is None:
             alerts = device.alerts = Alerts(device.id)
-        faulty = False
-        for bounds in self.rulebook.ranges:
+        sound = _sound(page, values)
+        for bounds in page.ranges:
             found = fault.crossed(bounds, values)
-            faulty = faulty or bool(found)
-            event = fault.judge(bounds, alerts, values, found, judged, at)
-            if event is not None:
-                events.append(event)
-        if faulty:
-            return
-        for rule in self.rulebook.thresholds:
-            value = values.get(rule.metric)
-            if value is None:
-                continue
-            event = threshold.judge(rule, alerts, value, judged, at)
-            if event is not None:
-                events.append(event)
+            _note(events, fault.judge(bounds, alerts, values, found, judged, at))
+        held = len(sound) < len(values)
+        for stuck in page.flatlines:
+            if not held:
+                _note(events, flatline.judge(stuck, alerts, values, judged, at))
+            held = held or stuck.name in alerts.open
+        if not held:
+            for rule in page.thresholds:
+                value = values.get(rule.metric)
+                if value is not None and rule.over:
+                    value = _trend(device, rule, value, judged)
+                if value is not None:
+                    _note(events, threshold.judge(rule, alerts, value, judged, at))
+        if alerts.open:
+            _hear(device, page, alerts, values, held, judged, at, events)
+        return sound
 
-    def _return(self, alerts: Alerts, judged: float, at: float, events: list[Event]) -> None:
-        rule = self.rulebook.offline
-        episode = None if rule is None else alerts.open.get(rule.name)
+    def _return(
+        self, page: Rulebook, alerts: Alerts, judged: float, at: float, events: list[Event]
+    ) -> None:
+        episode = None if page.offline is None else alerts.open.get(page.offline.name)
         if episode is not None:
             events.append(alerts.resolve(episode, "device_returned", judged, at))
 
-    def _offline_at(self, device: Device, judged_from: float) -> float:
-        rule = self.rulebook.offline
+    # -- what falls due
+
+    def _due(self, device: Device, page: Rulebook, judged_from: float) -> float:
+        due = min(
+            self._offline_at(device, page, judged_from),
+            self._retires_at(device, page, judged_from),
+        )
+        return due if device.alerts is None else min(due, device.alerts.due)
+
+    def _offline_at(self, device: Device, page: Rulebook, judged_from: float) -> float:
+        """When the next level of silence is reached."""
+        rule = page.offline
         if rule is None or device.readings < rule.min_readings:
             return NEVER
-        if device.alerts is not None and rule.name in device.alerts.open:
+        episode = None if device.alerts is None else device.alerts.open.get(rule.name)
+        if episode is None:
+            limit = offline.limit(rule, device.gaps)
+        elif episode.level == 0 and rule.danger_after:
+            limit = max(rule.danger_after, offline.limit(rule, device.gaps))
+        else:
             return NEVER
-        limit = offline.limit(rule, device.gaps)
         return offline.judged_at(device.last_seen, limit, judged_from)
 
-    def _retires_at(self, device: Device, judged_from: float) -> float:
+    def _retires_at(self, device: Device, page: Rulebook, judged_from: float) -> float:
         if device.last_seen == UNKNOWN:
             return NEVER
-        return max(device.last_seen + self.rulebook.retire_after, judged_from)
+        return max(device.last_seen + page.retire_after, judged_from)
 
-    def _go_offline(self, device: Device) -> Event:
-        rule = self.rulebook.offline
+    def _remind(self, device: Device, page: Rulebook, alerts: Alerts) -> Event:
+        episode = min(alerts.open.values(), key=lambda one: one.remind_at)
+        return alerts.remind(episode, page.named[episode.rule].remind, device.value_of(episode))
+
+    def _go_offline(self, device: Device, page: Rulebook, events: list[Event]) -> None:
+        rule = page.offline
         assert rule is not None  # noqa: S101  (nothing was due without it)
-        due = device.last_seen + offline.limit(rule, device.gaps)
         if device.alerts is None:
             device.alerts = Alerts(device.id)
-        return device.alerts.fire(rule.name, rule.severity, "offline", due, due)
+        alerts = device.alerts
+        due = device.last_seen + offline.limit(rule, device.gaps)
+        episode = alerts.open.get(rule.name)
+        if episode is not None:
+            due = max(due, device.last_seen + rule.danger_after)
+            changed = alerts.change(episode, "danger", 1, None, None, due, due, None, rule.remind)
+            events.append(changed)
+            return
+        values = device.open_alerts()
+        fired = alerts.fire(
+            rule.name, rule.severity, "offline", due, due,
+            kind="offline", rule_hash=rule.hash, remind=rule.remind,
+        )  # fmt: skip
+        events.append(fired)
+        events += [alerts.suppress(one, fired.alert_id, due) for one in values]
+        self._close_windows(device, due)
 
-    def _retire(self, device: Device, events: list[Event]) -> None:
-        due = device.last_seen + self.rulebook.retire_after
+    def _retire(self, device: Device, page: Rulebook, events: list[Event]) -> None:
+        due = device.last_seen + page.retire_after
         if device.alerts is not None:
             for episode in device.open_alerts():
-                value = None if episode.metric is None else device.values.get(episode.metric)
+                value = device.value_of(episode)
                 events.append(device.alerts.resolve(episode, "device_retired", due, due, value))
+        self._close_windows(device, NEVER)
         device.retire()
+
+    # -- windows
+
+    def _count_late(
+        self, device: Device, page: Rulebook, values: dict[str, float], judged: float
+    ) -> None:
+        sound = _sound(page, values)
+        if len(sound) == len(values):
+            for rule in page.windowed:
+                if rule.metric in values:
+                    _trend(device, rule, values[rule.metric], judged)
+        if self.window:
+            self._count_into_window(device, sound, judged)
+
+    def _count_into_window(self, device: Device, values: dict[str, float], time: float) -> None:
+        windows = device.windows
+        if windows is None:
+            windows = device.windows = []
+        elif windows:
+            newest = windows[-1]
+            if newest.start <= time < newest.end:
+                newest.add(values, time)
+                return
+        for closed in window_.add(windows, values, time, self.window):
+            self._collect(device, closed)
+        window_.forget(windows, device.time - self.max_lateness)
+
+    def _close_windows(self, device: Device, until: float) -> None:
+        still_open = [one for one in device.windows or () if one.revision == 0 and one.end <= until]
+        for closed in window_.close(still_open):
+            self._collect(device, closed)
+
+    def _collect(self, device: Device, closed: window_.Window) -> None:
+        self._closed += [window_.Closed(device.id, closed, metric) for metric in closed.cells]
+
+
+def _is_quiet(page: Rulebook, values: dict[str, float]) -> bool:
+    quiet = page.quiet
+    for metric, value in values.items():
+        band = quiet.get(metric)
+        if band is not None and not (band[0] <= value <= band[1]):
+            return False
+    return True
+
+
+def _note(events: list[Event], event: Event | None) -> None:
+    if event is not None:
+        events.append(event)
+
+
+def _sound(page: Rulebook, values: dict[str, float]) -> dict[str, float]:
+    """Without what a sensor can't measure."""
+    faulty: set[str] = set()
+    for rule in page.ranges:
+        faulty.update(fault.crossed(rule, values))
+    if not faulty:
+        return values
+    return {metric: value for metric, value in values.items() if metric not in faulty}
+
+
+def _trend(device: Device, rule: Threshold, value: float, judged: float) -> float | None:
+    if device.slices is None:
+        device.slices = {}
+    slices = device.slices.setdefault(rule.name, [])
+    trend.add(rule, slices, value, judged)
+    return trend.value_of(rule, slices, judged)
+
+
+def _hear(
+    device: Device,
+    page: Rulebook,
+    alerts: Alerts,
+    values: dict[str, float],
+    held: bool,
+    judged: float,
+    at: float,
+    events: list[Event],
+) -> None:
+    """The first judged reading after a silence: what is still open is no longer suppressed."""
+    for episode in device.open_alerts():
+        if not episode.stale:
+            continue
+        known = episode.metric in values and not (held and episode.kind == "threshold")
+        if known or episode.suppressed_by is not None:
+            value = device.value_of(episode)
+            remind = page.named[episode.rule].remind
+            events.append(alerts.unsuppress(episode, known, judged, at, value, remind))
+
+
+def _forget_the_future(device: Device, time: float) -> None:
+    """What a wrong clock has stamped ahead would never end."""
+    if device.windows is not None:
+        device.windows = [one for one in device.windows if one.start <= time]
+    device.slices = None
 
 
 def _fingerprint(reading: Reading) -> int:

@@ -24,6 +24,14 @@ def crossed(rule: Range, values: dict[str, float]) -> dict[str, float]:
     return found
 
 
+def forget_unbounded(rule: Range, alerts: Alerts) -> None:
+    """The rule no longer bounds these: whatever they showed is no fault."""
+    episode = alerts.open.get(rule.name)
+    if episode is not None:
+        bounded = {bound.metric for bound in rule.bounds}
+        episode.faults = {name: at for name, at in episode.faults.items() if name in bounded}
+
+
 def judge(
     rule: Range,
     alerts: Alerts,
@@ -60,6 +68,9 @@ def _fire(
         value=values[metric],
         threshold=found[metric],
         count=1,
+        kind="range",
+        rule_hash=rule.hash,
+        remind=rule.remind,
     )
     alerts.open[rule.name].faults = found
     return event
@@ -81,5 +92,5 @@ def _go_on(
     episode.faults.update(found)
     if episode.faults:
         return None
-    value = None if episode.metric is None else values[episode.metric]
+    value = None if episode.metric is None else values.get(episode.metric)
     return alerts.resolve(episode, "value_normal", judged, at, value)

@@ -38,8 +38,9 @@ def limit(rule: Offline, gaps: list[float]) -> float:
     return max(rule.floor, rule.factor * cadence(gaps))
 
 
-def shortest_limit(rule: Offline) -> float:
-    return rule.floor if rule.after is None else rule.after
+def is_dense(rule: Offline, gaps: list[float], since: float) -> bool:
+    """Whether readings less than `BURST` apart, for so long now, are no burst but the cadence."""
+    return since >= rule.floor and since >= limit(rule, gaps)
 
 
 def judged_at(last_seen: float, limit: float, judged_from: float) -> float:

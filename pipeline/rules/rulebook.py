@@ -6,11 +6,14 @@ below has to ask.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 SEVERITIES: Final = ("info", "warning", "danger")
+VIEWS: Final = ("value", "mean", "min", "max", "count", "last", "change")
 DAY: Final = 86_400.0
+LONGEST_NAME: Final = 64
 
 
 class Level:
@@ -26,11 +29,34 @@ class Level:
 
 
 class Threshold:
-    """One alert while a metric is beyond a line; its levels go from the mildest to the worst."""
+    """One alert while a metric is beyond a line; its levels go from the mildest to the worst.
 
-    __slots__ = ("above", "levels", "metric", "name")
+    `hold` seconds and `repeat` readings in a row must be beyond a line before its level is taken,
+    `keep` seconds must have passed since the value was normal again, `remind` seconds lie between
+    two reminders (0: none). `of` is what is compared: the value itself, or what the readings of the
+    last `over` seconds come to (`change` is the newest less the oldest).
+    """
 
-    def __init__(self, name: str, metric: str, direction: str, levels: Sequence[Level]) -> None:
+    kind: Final = "threshold"
+    __slots__ = (
+        "above", "hash", "hold", "immediate", "keep", "levels", "metric", "name", "of", "over",
+        "remind", "repeat",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        metric: str,
+        direction: str,
+        levels: Sequence[Level],
+        *,
+        hold: float = 0.0,
+        repeat: int = 1,
+        keep: float = 0.0,
+        remind: float = 0.0,
+        of: str = "value",
+        over: float = 0.0,
+    ) -> None:
         _check_name(name)
         if direction not in ("above", "below"):
             raise ValueError(f"{name}: direction {direction} is neither above nor below")
@@ -38,7 +64,21 @@ class Threshold:
         self.metric: Final = metric
         self.above: Final = direction == "above"
         self.levels: Final = tuple(levels)
+        self.hold: Final = float(hold)
+        self.repeat: Final = repeat
+        self.keep: Final = float(keep)
+        self.remind: Final = float(remind)
+        self.of: Final = of
+        self.over: Final = float(over)
+        self.immediate: Final = hold <= 0 and repeat <= 1
         self._check()
+        self.hash: Final = _hash(self.spec())
+
+    def spec(self) -> tuple[Any, ...]:
+        """All that tells this rule from another."""
+        levels = tuple((level.severity, level.line, level.clear) for level in self.levels)
+        how = (self.hold, self.repeat, self.keep, self.remind, self.of, self.over)
+        return ("threshold", self.name, self.metric, self.above, levels, *how)
 
     def beyond(self, value: float, line: float) -> bool:
         """Strictly: a value on the line is not beyond it."""
@@ -50,6 +90,12 @@ class Threshold:
     def _check(self) -> None:
         if not self.levels:
             raise ValueError(f"{self.name}: no level")
+        if self.of not in VIEWS:
+            raise ValueError(f"{self.name}: of {self.of} is not one of {', '.join(VIEWS)}")
+        if (self.of == "value") != (self.over == 0.0):
+            raise ValueError(f"{self.name}: of and over go together")
+        if min(self.hold, self.keep, self.remind, self.over) < 0 or self.repeat < 1:
+            raise ValueError(f"{self.name}: durations can't be below 0, nor repeat below 1")
         for level in self.levels:
             if self.beyond(level.clear, level.line):
                 raise ValueError(
@@ -78,9 +124,12 @@ class Bounds:
 class Range:
     """One alert while any of its metrics shows what its sensor can't measure."""
 
-    __slots__ = ("bounds", "name", "severity")
+    kind: Final = "range"
+    __slots__ = ("bounds", "hash", "name", "remind", "severity")
 
-    def __init__(self, name: str, severity: str, bounds: Sequence[Bounds]) -> None:
+    def __init__(
+        self, name: str, severity: str, bounds: Sequence[Bounds], *, remind: float = 0.0
+    ) -> None:
         _check_name(name)
         _check_severity(severity)
         if len({bound.metric for bound in bounds}) != len(bounds):
@@ -88,16 +137,63 @@ class Range:
         self.name: Final = name
         self.severity: Final = severity
         self.bounds: Final = tuple(bounds)
+        self.remind: Final = float(remind)
+        self.hash: Final = _hash(self.spec())
+
+    def spec(self) -> tuple[Any, ...]:
+        bounds = tuple((bound.metric, bound.low, bound.high) for bound in self.bounds)
+        return ("range", self.name, self.severity, bounds, self.remind)
+
+
+class Flatline:
+    """One alert while all of these metrics have been the very same for `hold` seconds and `repeat`
+    readings: a sensor that is stuck."""
+
+    kind: Final = "flatline"
+    __slots__ = ("hash", "hold", "metrics", "name", "remind", "repeat", "severity")
+
+    def __init__(
+        self,
+        name: str,
+        severity: str,
+        metrics: Sequence[str],
+        *,
+        hold: float = 21_600.0,
+        repeat: int = 30,
+        remind: float = 0.0,
+    ) -> None:
+        _check_name(name)
+        _check_severity(severity)
+        if not metrics or len(set(metrics)) != len(metrics):
+            raise ValueError(f"{name}: metrics must name at least one, and none twice")
+        if hold < 0 or remind < 0 or repeat < 2:
+            raise ValueError(f"{name}: durations can't be below 0, nor repeat below 2")
+        self.name: Final = name
+        self.severity: Final = severity
+        self.metrics: Final = tuple(metrics)
+        self.hold: Final = float(hold)
+        self.repeat: Final = repeat
+        self.remind: Final = float(remind)
+        self.hash: Final = _hash(self.spec())
+
+    def spec(self) -> tuple[Any, ...]:
+        how = (self.hold, self.repeat, self.remind)
+        return ("flatline", self.name, self.severity, self.metrics, *how)
 
 
 class Offline:
     """One alert while a device is silent for longer than `after` seconds.
 
     `after` None is "auto": `factor` times the device's own cadence (the median of its last `gaps`
-    gaps), never less than `floor`. A device is judged after `min_readings` readings.
+    gaps), never less than `floor`. A device is judged after `min_readings` readings. After
+    `danger_after` seconds of silence (0: never) it is danger.
     """
 
-    __slots__ = ("after", "factor", "floor", "gaps", "min_readings", "name", "severity")
+    kind: Final = "offline"
+    __slots__ = (
+        "after", "danger_after", "factor", "floor", "gaps", "hash", "min_readings", "name",
+        "remind", "severity",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -108,11 +204,16 @@ class Offline:
         floor: float = 60.0,
         factor: float = 3.0,
         gaps: int = 8,
+        *,
+        danger_after: float = 0.0,
+        remind: float = 0.0,
     ) -> None:
         _check_name(name)
         _check_severity(severity)
         if min(floor if after is None else after, factor) <= 0 or min(gaps, min_readings) < 1:
             raise ValueError(f"{name}: durations, gaps and min_readings must be above 0")
+        if danger_after and (severity == "danger" or danger_after <= (after or floor)):
+            raise ValueError(f"{name}: danger_after must come after a milder level")
         self.name: Final = name
         self.severity: Final = severity
         self.after: Final = after
@@ -120,16 +221,28 @@ class Offline:
         self.floor: Final = floor
         self.factor: Final = factor
         self.gaps: Final = gaps
+        self.danger_after: Final = float(danger_after)
+        self.remind: Final = float(remind)
+        self.hash: Final = _hash(self.spec())
+
+    def spec(self) -> tuple[Any, ...]:
+        learning = (self.min_readings, self.floor, self.factor, self.gaps)
+        after = (self.severity, self.after, self.danger_after)
+        return ("offline", self.name, *after, *learning, self.remind)
 
 
 class Rulebook:
     """The rules a device is judged by, in the order in which they are asked.
 
     `quiet` holds a band a metric: between its two values, both included, no rule has anything to
-    say about the metric of a device without an open alert. Most readings end there.
+    say about the metric of a device without an open alert. Most readings end there. `restless`
+    rules have to see every reading. `root` is the book whose page this is (`of`).
     """
 
-    __slots__ = ("metrics_named", "offline", "quiet", "ranges", "retire_after", "thresholds")
+    __slots__ = (
+        "flatlines", "hashes", "metrics_named", "named", "offline", "quiet", "ranges", "restless",
+        "retire_after", "root", "shortest", "thresholds", "windowed",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -137,19 +250,44 @@ class Rulebook:
         ranges: Sequence[Range] = (),
         offline: Offline | None = None,
         retire_after: float = 7 * DAY,
+        flatlines: Sequence[Flatline] = (),
     ) -> None:
         self.thresholds: Final = tuple(thresholds)
+        self.flatlines: Final = tuple(flatlines)
+        self.windowed: Final = tuple(rule for rule in self.thresholds if rule.over)
+        self.restless: Final = bool(self.windowed or self.flatlines)
         self.ranges: Final = tuple(ranges)
         self.offline: Final = offline
         self.retire_after: Final = retire_after
         self.quiet: Final = _quiet(self.thresholds, self.ranges)
-        self.metrics_named: Final = frozenset(self.quiet)
+        frozen = [metric for rule in self.flatlines for metric in rule.metrics]
+        windowed = [rule.metric for rule in self.windowed]
+        self.metrics_named = frozenset([*self.quiet, *frozen, *windowed])
+        self.named: Final = {rule.name: rule for rule in self.rules()}
+        self.hashes: Final = tuple(rule.hash for rule in self.rules())
+        self.shortest = _shortest(offline, self.retire_after)
+        self.root: Rulebook = self
         self._check()
 
+    def rules(self) -> list[Threshold | Range | Flatline | Offline]:
+        """All of them, in the order in which they are asked."""
+        last = [] if self.offline is None else [self.offline]
+        return [*self.ranges, *self.flatlines, *self.thresholds, *last]
+
+    def of(self, device_id: str) -> Rulebook:
+        """The rules of one device."""
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Rulebook) or self.retire_after != other.retire_after:
+            return False
+        mine, others = self.rules(), other.rules()
+        return [rule.spec() for rule in mine] == [rule.spec() for rule in others]
+
+    __hash__ = None  # type: ignore[assignment]
+
     def _check(self) -> None:
-        names = [rule.name for rule in self.thresholds] + [rule.name for rule in self.ranges]
-        if self.offline is not None:
-            names.append(self.offline.name)
+        names = [rule.name for rule in self.rules()]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"{name}: two rules have this name")
@@ -157,11 +295,25 @@ class Rulebook:
             raise ValueError("retire_after must be above 0")
 
 
+def _shortest(offline: Offline | None, retire_after: float) -> float:
+    """No device has anything due sooner than this after its last reading, reminders apart."""
+    if offline is None:
+        return retire_after
+    return min(offline.floor if offline.after is None else offline.after, retire_after)
+
+
+def _hash(spec: tuple[Any, ...]) -> int:
+    """The same in every process, which Python's own isn't."""
+    return zlib.crc32(repr(spec).encode())
+
+
 def _quiet(
     thresholds: Sequence[Threshold], ranges: Sequence[Range]
 ) -> dict[str, tuple[float, float]]:
     bands: dict[str, tuple[float, float]] = {}
     for rule in thresholds:
+        if rule.over:
+            continue  # no value of one reading tells
         line = rule.levels[0].line
         low, high = (-float("inf"), line) if rule.above else (line, float("inf"))
         _narrow(bands, rule.metric, low, high)
@@ -178,7 +330,7 @@ def _narrow(bands: dict[str, tuple[float, float]], metric: str, low: float, high
 
 def _check_name(name: str) -> None:
     # The bar parts device and rule in keys and ids.
-    if not name or "|" in name:
+    if not name or "|" in name or len(name) > LONGEST_NAME:
         raise ValueError(f"{name!r} can't be the name of a rule")
 
 

@@ -5,7 +5,7 @@ The alert's state is mutated in place by `Alerts`; the event, if there is one, i
 
 from __future__ import annotations
 
-from pipeline.rules.lifecycle import Alerts, Event
+from pipeline.rules.lifecycle import NEVER, Alerts, Episode, Event
 from pipeline.rules.rulebook import Threshold
 
 
@@ -13,16 +13,36 @@ def judge(rule: Threshold, alerts: Alerts, value: float, judged: float, at: floa
     episode = alerts.open.get(rule.name)
     was = -1 if episode is None else episode.level
     now = level_after(rule, was, value)
-    met = 1 if rule.beyond(value, rule.levels[0].line) else 0
-    if episode is None:
-        return None if now < 0 else _fire(rule, alerts, now, value, judged, at)
-    episode.count += met
-    if now < 0:
-        return alerts.resolve(episode, "value_normal", judged, at, value)
-    if now == was:
+    if episode is not None and rule.beyond(value, rule.levels[0].line):
+        episode.count += 1
+    if now <= was:
+        alerts.drop(rule.name)
+    if episode is not None and now < 0:
+        return _end(rule, alerts, episode, value, judged, at)
+    if episode is not None:
+        episode.normal_since = NEVER
+    if now > was:
+        return _rise(rule, alerts, episode, now, value, judged, at)
+    if episode is None or now == was:
         return None
+    return _change(rule, alerts, episode, now, value, judged, at)
+
+
+def judge_again(
+    rule: Threshold, alerts: Alerts, episode: Episode, value: float, at: float
+) -> Event | None:
+    """The rule has changed under an open alert: its ladder may be another one."""
+    was = min(episode.level, len(rule.levels) - 1)
+    now = level_after(rule, was, value)
+    if now < 0:
+        return alerts.resolve(episode, "value_normal", at, at, value)
     level = rule.levels[now]
-    return alerts.change(episode, level.severity, now, level.line, level.clear, judged, at, value)
+    if level.severity != episode.severity:
+        return _change(rule, alerts, episode, now, value, at, at)
+    episode.level = now
+    episode.threshold = level.line
+    episode.clear = level.clear
+    return None
 
 
 def level_after(rule: Threshold, level: int, value: float) -> int:
@@ -38,8 +58,40 @@ def level_after(rule: Threshold, level: int, value: float) -> int:
     return level
 
 
+def _end(
+    rule: Threshold, alerts: Alerts, episode: Episode, value: float, judged: float, at: float
+) -> Event | None:
+    """The value is normal; the alert is kept until it has been for long enough."""
+    episode.normal_since = min(episode.normal_since, judged)
+    if judged - episode.normal_since < rule.keep:
+        return None
+    return alerts.resolve(episode, "value_normal", judged, at, value)
+
+
+def _rise(
+    rule: Threshold,
+    alerts: Alerts,
+    episode: Episode | None,
+    now: int,
+    value: float,
+    judged: float,
+    at: float,
+) -> Event | None:
+    count = 1
+    if not rule.immediate:
+        reached, now = now, -1
+        now, count = alerts.hold(rule.name, reached, judged, rule.hold, rule.repeat)
+        if now < 0:
+            return None
+        if reached > now:  # what has been held is a milder one; this begins to be
+            alerts.hold(rule.name, reached, judged, rule.hold, rule.repeat)
+    if episode is None:
+        return _fire(rule, alerts, now, count, value, judged, at)
+    return _change(rule, alerts, episode, now, value, judged, at)
+
+
 def _fire(
-    rule: Threshold, alerts: Alerts, now: int, value: float, judged: float, at: float
+    rule: Threshold, alerts: Alerts, now: int, count: int, value: float, judged: float, at: float
 ) -> Event:
     level = rule.levels[now]
     return alerts.fire(
@@ -53,5 +105,22 @@ def _fire(
         threshold=level.line,
         clear=level.clear,
         level=now,
-        count=1,
+        count=count,
+        rule_hash=rule.hash,
+        remind=rule.remind,
+    )
+
+
+def _change(
+    rule: Threshold,
+    alerts: Alerts,
+    episode: Episode,
+    now: int,
+    value: float,
+    judged: float,
+    at: float,
+) -> Event:
+    level = rule.levels[now]
+    return alerts.change(
+        episode, level.severity, now, level.line, level.clear, judged, at, value, rule.remind
     )

@@ -156,6 +156,7 @@ def test_every_message_settles_what_fell_due_before_it_applies() -> None:
     assert [(event.rule, event.reason) for event in told.events] == [
         ("temperature-high", "threshold"),
         ("offline", "offline"),
+        ("temperature-high", "stale"),
         ("temperature-high", "device_retired"),
         ("offline", "device_retired"),
         ("temperature-high", "threshold"),

@@ -94,7 +94,8 @@ def test_a_rule_has_one_open_alert_at_a_time_and_its_starts_rise(messages: list[
 def test_every_change_of_severity_is_one(messages: list[Message]) -> None:
     severity: dict[str, str] = {}
     for event in play(messages)[1]:
-        if event.event == "updated":
+        if event.reason == "severity_changed":
+            assert event.event == "updated"
             assert event.previous_severity == severity[event.alert_id] != event.severity
         else:
             assert event.previous_severity is None

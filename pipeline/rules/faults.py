@@ -1,0 +1,57 @@
+"""What is wrong with a rules file, as one line of text for each mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+class RulesError(ValueError):
+    """Every mistake of a file, in `faults`; the text has one a line."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = list(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class Faults:
+    """Collects them, so that all are told at once; the same one is told once."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._found: dict[str, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, where: str, text: str) -> None:
+        said = f"{self._file}: {where}: {text}" if where else f"{self._file}: {text}"
+        self._found.setdefault(said)
+
+    def wrong(self, where: str, field: str, given: Any, allowed: str) -> None:
+        self.add(where, f"{field} = {shown(given)} can't be{nearest(given, allowed.split(', '))};"
+                 f" allowed: {allowed}")  # fmt: skip
+
+    def unknown(self, where: str, field: str, allowed: Iterable[str]) -> None:
+        names = list(allowed)
+        known = f"; allowed: {', '.join(names)}" if names else ""
+        self.add(where, f"there is no {field}{nearest(field, names)}{known}")
+
+    def end(self) -> None:
+        if self._found:
+            raise RulesError(self._found)
+
+
+def nearest(word: Any, allowed: Iterable[str]) -> str:
+    """A question, where one of the allowed words may be meant."""
+    close = get_close_matches(word, list(allowed), 1) if isinstance(word, str) else []
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def shown(given: Any) -> str:
+    """As TOML would have it, and not the whole of it."""
+    if isinstance(given, bool):
+        return str(given).lower()
+    text = f'"{given}"' if isinstance(given, str) else str(given)
+    return text if len(text) <= 60 else f"{text[:57]}..."

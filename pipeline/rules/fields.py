@@ -1,0 +1,110 @@
+"""What stands in a field of the rules file in, its value out.
+
+What can't stand there is a `ValueError` whose text says what can.
+A field is a function of this module. None of them knows which rule it is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import isfinite
+from typing import Any, Final
+
+from pipeline.rules.rulebook import SEVERITIES, VIEWS
+
+Field = Callable[[Any], Any]
+
+UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+SHORTEST_REMINDER: Final = 60.0  # seconds; a silent device is reminded of all at once
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_METRIC: Final = re.compile(r"[A-Za-z_]\w{0,63}")
+
+
+def number(given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, int | float) or not isfinite(given):
+        raise ValueError("a number")
+    return float(given)
+
+
+def whole(given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ValueError("a whole number from 1")
+    return given
+
+
+def switch(given: Any) -> bool:
+    if not isinstance(given, bool):
+        raise ValueError("true or false")
+    return given
+
+
+def duration(given: Any) -> float:
+    found = _DURATION.fullmatch(given) if isinstance(given, str) else None
+    if found is None or float(found[1]) == 0:
+        raise ValueError('a duration such as "90s", "5m", "1h" or "7d"')
+    return float(found[1]) * UNITS[found[2]]
+
+
+def reminder(given: Any) -> float:
+    if (seconds := duration(given)) < SHORTEST_REMINDER:
+        raise ValueError('a duration from "1m"')
+    return seconds
+
+
+def after(given: Any) -> float | None:
+    try:
+        return None if given == "auto" else duration(given)
+    except ValueError as error:
+        raise ValueError(f'"auto" or {error}') from None
+
+
+def metric(given: Any) -> str:
+    if not isinstance(given, str) or not _METRIC.fullmatch(given):
+        raise ValueError("the name of a metric: letters, digits and _")
+    return given
+
+
+def metrics(given: Any) -> list[str]:
+    if not isinstance(given, list) or not given:
+        raise ValueError("a list of metrics")
+    return [metric(one) for one in given]
+
+
+def severity(given: Any) -> str:
+    return _one_of(given, SEVERITIES)
+
+
+def view(given: Any) -> str:
+    return _one_of(given, VIEWS)
+
+
+def words(given: Any) -> list[str]:
+    """One word or a list of them."""
+    several = [given] if isinstance(given, str) else given
+    if not isinstance(several, list) or not several:
+        raise ValueError("a text or a list of texts")
+    if not all(isinstance(one, str) and one for one in several):
+        raise ValueError("a text or a list of texts")
+    return several
+
+
+def bounds(given: Any) -> dict[str, tuple[float, float]]:
+    if not isinstance(given, dict) or not given:
+        raise ValueError("a table such as { humidity = [0, 100] }")
+    return {metric(name): _pair(pair) for name, pair in given.items()}
+
+
+def _pair(given: Any) -> tuple[float, float]:
+    if not isinstance(given, list) or len(given) != 2:
+        raise ValueError("for each metric its lowest and highest value, such as [0, 100]")
+    low, high = number(given[0]), number(given[1])
+    if low >= high:
+        raise ValueError("for each metric a lowest value below its highest")
+    return low, high
+
+
+def _one_of(given: Any, allowed: tuple[str, ...]) -> str:
+    if given not in allowed:
+        raise ValueError(", ".join(allowed))
+    return str(given)

@@ -1,0 +1,134 @@
+"""The text of a rules file in, a rulebook out; or `RulesError` with every mistake there is.
+
+The file is all there is: a rule that isn't in it isn't judged. What it may say is documented in
+`deploy/rules.toml`, which is the built-in default written down.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pipeline.rules import fields
+from pipeline.rules.faults import Faults, RulesError
+from pipeline.rules.layers import Layers, variants
+from pipeline.rules.rulebook import DAY, Rulebook
+from pipeline.rules.specimen import make, read
+
+TOP: Final = ("retire_after", "rules", "groups", "group", "device")
+MATCH: Final[dict[str, fields.Field]] = {"device": fields.words, "group": fields.words}
+FIXED: Final = ("kind", "metric", "metrics", "match")  # what a rule is about, whoever it is for
+AS_ID: Final = re.compile(r"[A-Za-z0-9._:@/*?\[\]!-]{1,128}")
+
+
+def parse(text: str, file: str = "rules.toml") -> Rulebook:
+    """`file` is what the mistakes are told with."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RulesError([f"{file}: no TOML: {error}"]) from None
+    return parsed(content, file)
+
+
+def parsed(content: Mapping[str, Any], file: str = "rules.toml") -> Rulebook:
+    faults = Faults(file)
+    for key in content:
+        if key not in TOP:
+            faults.unknown("", key, TOP)
+    top = {"retire_after": content.get("retire_after", "7d")}
+    retire_after = read(top, {"retire_after": fields.duration}, faults, "").get("retire_after", DAY)
+    rules = _rules(content.get("rules", {}), faults)
+    groups = read_groups(content.get("groups", {}), faults)
+    group_tables = _overrides("group", content.get("group", {}), rules, faults)
+    devices = _overrides("device", content.get("device", {}), rules, faults)
+    _try(rules, group_tables, devices, faults)
+    faults.end()
+    book = Layers(_named(rules), groups, group_tables, devices, retire_after)
+    return book if group_tables or devices or _matching(rules) else _alike(book, retire_after)
+
+
+def read_groups(given: Any, faults: Faults) -> dict[str, list[str]]:
+    groups = _table("groups", given, faults)
+    return read(groups, dict.fromkeys(groups, fields.words), faults, "groups")
+
+
+def _rules(given: Any, faults: Faults) -> dict[str, dict[str, Any]]:
+    rules = _tables("rule", given, faults)
+    for name, table in rules.items():
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+            faults.add(f"rule {name}", "a name is 1 to 64 letters, digits, _ . -")
+        if "match" in table:
+            match = _table(f"rule {name}, match", table["match"], faults)
+            table["match"] = read(match, MATCH, faults, f"rule {name}, match")
+    offline = [name for name, table in rules.items() if table.get("kind") == "offline"]
+    for name in offline[1:]:
+        faults.add(f"rule {name}", f"{offline[0]} is the offline rule already: there is one")
+    return rules
+
+
+def _overrides(
+    kind: str, given: Any, rules: Mapping[str, Any], faults: Faults
+) -> dict[str, dict[str, dict[str, Any]]]:
+    result = {}
+    for whose, tables in _tables(kind, given, faults).items():
+        if not AS_ID.fullmatch(whose):
+            faults.add(f"{kind} {whose}", "no device or group can have this name")
+        result[whose] = _tables(f"{kind} {whose}, rule", tables, faults)
+        for name, table in result[whose].items():
+            where = f"{kind} {whose}, rule {name}"
+            if name not in rules:
+                faults.unknown(f"{kind} {whose}", f"rule {name}", rules)
+            for field in FIXED:
+                if field in table:
+                    faults.add(where, f"{field} can't be overridden: make it a rule of its own")
+    known = {whose: {name: table for name, table in tables.items() if name in rules}
+             for whose, tables in result.items()}  # fmt: skip
+    return {
+        whose: {name: {k: v for k, v in table.items() if k not in FIXED}
+                for name, table in tables.items()}
+        for whose, tables in known.items()
+    }  # fmt: skip
+
+
+def _try(rules: Any, groups: Any, devices: Any, faults: Faults) -> None:
+    """Make every rule that some device may come to have."""
+    bad: set[str] = set()
+    for table in variants(rules, groups, devices):
+        name, where = table.pop("name"), table.pop("where")
+        before = len(faults)
+        own = where == f"rule {name}"
+        if own or name not in bad:  # a mistake of the rule itself isn't told for each override
+            make(name, table, faults, where)
+        if own and len(faults) > before:
+            bad.add(name)
+
+
+def _matching(rules: Mapping[str, Any]) -> bool:
+    return any("match" in table for table in rules.values())
+
+
+def _alike(book: Rulebook, retire_after: float) -> Rulebook:
+    """All devices have the same rules: no page to look up."""
+    plain = Rulebook(book.thresholds, book.ranges, book.offline, retire_after, book.flatlines)
+    plain.metrics_named = book.metrics_named  # those of disabled rules too
+    return plain
+
+
+def _named(rules: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {**table, "name": name} for name, table in rules.items()}
+
+
+def _table(where: str, given: Any, faults: Faults) -> dict[str, Any]:
+    if isinstance(given, dict):
+        return dict(given)
+    faults.add(where, "is no table")
+    return {}
+
+
+def _tables(kind: str, given: Any, faults: Faults) -> dict[str, dict[str, Any]]:
+    if not isinstance(given, dict):
+        faults.add(kind, "is no table")
+        return {}
+    return {str(name): _table(f"{kind} {name}", table, faults) for name, table in given.items()}
