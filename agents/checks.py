@@ -27,12 +27,20 @@ NEVER = float("inf")
 
 def plan(engine: Engine, partition: Partition, row: Row) -> None:
     """Note when the device may next be due, if that is earlier than what is noted."""
-    if row.wake_at <= row.device.last_seen + engine.calm:
+    alerts, marked = row.device.alerts, partition.silences.marked
+    may_be_sooner = (alerts is not None and bool(alerts.open)) or row.device.id in marked
+    if row.wake_at <= row.device.last_seen + engine.calm and not may_be_sooner:
         return  # nothing can be due sooner
-    due = engine.due(row.device, partition.clock.judged_from)
-    if due < row.wake_at:
-        row.wake_at = due
-        heapq.heappush(partition.plan, (due, row.device.id))
+    when = due(engine, partition, row)
+    if when < row.wake_at:
+        row.wake_at = when
+        heapq.heappush(partition.plan, (when, row.device.id))
+
+
+def due(engine: Engine, partition: Partition, row: Row) -> float:
+    """When a check of the device may next have something to settle."""
+    silenced_until = partition.silences.due(row.device)
+    return min(silenced_until, engine.due(row.device, partition.clock.judged_from))
 
 
 def nominate(engine: Engine, partition: Partition) -> list[str]:
@@ -45,7 +53,7 @@ def nominate(engine: Engine, partition: Partition) -> list[str]:
         if row is None or row.wake_at != planned:
             continue  # gone, or planned earlier since
         row.wake_at = NEVER
-        if engine.due(row.device, partition.clock.judged_from) <= horizon:
+        if due(engine, partition, row) <= horizon:
             due_now.append(device_id)
             row.wake_at = horizon + AGAIN
             heapq.heappush(partition.plan, (row.wake_at, device_id))

@@ -1,7 +1,8 @@
-"""Readings and checks in, alerts out: the one task that changes the state of our devices.
+"""Readings, checks and commands in, alerts out: the one task that changes the state of our devices.
 
 Everything that concerns our partitions' devices comes through this agent: readings by way of the
-`intake`, where each waits for its turn and is brought to its home, checks straight to the `judge`.
+`intake`, where each waits for its turn and is brought to its home, checks straight to the `judge`,
+and so do `commands`.
 What they change is noted as dirty, and acknowledged by the flush that makes it durable (`writer`).
 A wrong reading goes to `readings-rejected` with its reason; so does one on which our core fails.
 Anything else that goes wrong ends the process without committing: whatever leaves an agent's body
@@ -13,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
+import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
@@ -24,13 +27,17 @@ from faust.exceptions import ProducerSendError
 from faust.types import TP, EventT, StreamT
 
 from agents.checks import INTERVAL, send_checks
+from agents.commands import Commands, forget_the_past
 from agents.intake import Intake
 from agents.judge import Judge
 from agents.ownership import Ownership
 from agents.reach import Reach
 from agents.standstill import mind_the_sources
 from agents.writer import Closed, Writer
+from pipeline import metrics
 from pipeline.rules.engine import Engine
+from pipeline.rules.faults import RulesError
+from pipeline.rulesource import rules_of
 from pipeline.streams import App, app, end_process, sources
 from tables.devices import Table, devices
 
@@ -46,6 +53,7 @@ class Detection:
         self.app = app
         self.writer = Writer(app, table)
         self.judge = Judge(engine, self.writer.wake)
+        self.commands = Commands(self.judge)
         self.ownership = Ownership(app, table, self.writer)
         self.intake = Intake(app, self.ownership, self.judge, self.writer)
         self.reach = Reach(app, self.ownership)
@@ -66,11 +74,13 @@ class Detection:
         partition = self.ownership.owned.get(tp.partition)
         if partition is None:
             return  # given away meanwhile: its next owner reads it
-        if tp.topic != self.app.names.checks:
+        if tp in self.ownership.sources:
             await self.intake.take(self.ownership.sources[tp], event)
             return
+        is_check = tp.topic == self.app.names.checks
+        take = self.judge.check if is_check else self.commands.take
         for record in event.value:
-            self.judge.check(partition, record)
+            take(partition, record)
         partition.pending.append(event)
 
     # -- the flush
@@ -93,6 +103,25 @@ class Detection:
         except (KafkaError, ProducerSendError, TimeoutError) as error:
             end_process(f"state or alerts can't be written: {error!r}")
 
+    # -- rules
+
+    def reload(self) -> None:
+        """Judge by the file of rules as it is now. RulesError if it is wrong: the old ones go on.
+
+        What was judged by others is judged again with the next reading of its device, and by the
+        next look at the latest."""
+        try:
+            rules = rules_of(self.app.settings)
+        except RulesError as error:
+            metrics.RULES_RELOADS.labels("refused").inc()
+            log.error("the rules stay as they were: %s", error)
+            raise
+        self.judge.engine = Engine(rules)
+        for partition in self.ownership.owned.values():
+            self.judge.plan(partition)
+        metrics.RULES_RELOADS.labels("applied").inc()
+        log.info("the rules were read anew")
+
     # -- the look at what is due
 
     async def look_for_ever(self) -> None:
@@ -105,10 +134,19 @@ class Detection:
             await self.reach.stop()
             await self.intake.stop()
 
+    async def adopt_rules(self) -> None:
+        """Judge again, in slices, what was judged by other rules before."""
+        for partition in list(self.ownership.owned.values()):
+            while self.judge.adopt_some(partition):  # noqa: ASYNC110  (a slice at a time)
+                await asyncio.sleep(0)
+
     async def look(self, wall: float) -> None:
+        await self.adopt_rules()
         await self.intake.look()
         await self.reach.look(wall)
         self.ownership.catch_up(wall)
+        for partition in self.ownership.owned.values():
+            forget_the_past(partition, partition.horizon())
         await send_checks(self.app, self.judge.engine, self.ownership.owned.values())
 
     def wall(self) -> float:
@@ -122,7 +160,10 @@ class Detection:
         return wall
 
 
-detection = Detection(app, devices, Engine())
+try:
+    detection = Detection(app, devices, Engine(rules_of(app.settings)))
+except RulesError as error:
+    sys.exit(str(error))
 
 
 @app.agent(sources, name="detection", concurrency=1)
@@ -156,6 +197,17 @@ async def mind() -> None:
     await supervised(mind_the_sources(app, detection.ownership))
 
 
+async def listen() -> None:
+    """SIGHUP is the terminal's way, and systemd's, to have the rules read anew."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_on_signal)
+
+
+def reload_on_signal() -> None:
+    with contextlib.suppress(RulesError):  # it is in the log
+        detection.reload()
+
+
 app.task(flush)
 app.task(look)
 app.task(mind)
+app.task(listen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from aiokafka import ConsumerRecord
 
@@ -22,6 +23,7 @@ from tables.devices import CHECKS, Outgoing, Partition, Rejection, Row
 
 log = logging.getLogger(__name__)
 
+SLICE = 2_000  # devices between two breaths of the event loop
 LARGEST_REJECTED = 900_000  # bytes of an original that the rejected topic keeps
 
 
@@ -30,7 +32,7 @@ class Judge:
 
     def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
         self.engine = engine
-        self._wake = wake
+        self.wake: Final = wake
 
     # -- readings
 
@@ -46,6 +48,8 @@ class Judge:
         if home.row_has_applied(row, origin, place):
             metrics.READINGS.labels("replayed").inc()
             return
+        if row.device.id in home.silences.marked:
+            self._let_out(home, row, at)
         try:
             verdict, events = self.engine.reading(row.device, reading, at, home.clock.judged_from)
         except Refused as refusal:
@@ -58,7 +62,7 @@ class Judge:
         metrics.READINGS.labels(verdict).inc()
         count_refused(item.refused)
         home.note_applied_by_row(row, origin, place)
-        self._changed(home, row, events)
+        self.changed(home, row, _marked(home, row, events))
         if events:
             metrics.DECISION_SECONDS.observe(max(0.0, wall - reading.record_time))
 
@@ -83,11 +87,27 @@ class Judge:
         key = record.key and record.key[:LONGEST_KEY]
         partition.rejected.append(Rejection(key, value, headers))
 
+    # -- rules
+
+    def adopt_some(self, partition: Partition) -> bool:
+        """Bring a slice of the devices under today's rules; whether there are more."""
+        if partition.closed:
+            return False
+        unjudged = partition.unjudged
+        for device_id in unjudged[-SLICE:]:
+            row = partition.rows.get(device_id)
+            events = self.engine.adopt(row.device, partition.clock.clock) if row else []
+            if row and events:
+                self.changed(partition, row, _marked(partition, row, events))
+        del unjudged[-SLICE:]
+        return bool(unjudged)
+
     # -- checks
 
     def plan(self, partition: Partition) -> None:
         """Note anew when each device may be due."""
         partition.plan.clear()
+        partition.unjudged = list(partition.rows)
         for row in partition.rows.values():
             row.wake_at = NEVER
             plan(self.engine, partition, row)
@@ -100,14 +120,29 @@ class Judge:
         row = partition.rows.get((record.key or b"").decode("utf-8", "replace"))
         if row is None or record.offset <= row.applied[CHECKS]:
             return
-        events = self.engine.settle(row.device, partition.horizon(), partition.clock.judged_from)
-        if events or row.is_over():
+        if self.settle(partition, row, partition.horizon()) or row.is_over():
             row.applied[CHECKS] = record.offset
-            self._changed(partition, row, events)
+            self.changed(partition, row, [])
         else:
             plan(self.engine, partition, row)
 
-    def _changed(self, partition: Partition, row: Row, events: list[Event]) -> None:
+    def settle(self, partition: Partition, row: Row, upto: float) -> bool:
+        """Whatever fell due, ends of silences among it, in due order; whether there was any."""
+        told = self._let_out(partition, row, upto)
+        events = self.engine.settle(row.device, upto, partition.clock.judged_from)
+        if events:
+            self.changed(partition, row, _marked(partition, row, events))
+        return told or bool(events)
+
+    def _let_out(self, partition: Partition, row: Row, upto: float) -> bool:
+        """What ends of silences let out, and what fell due before them; whether there was any."""
+        judged_from = partition.clock.judged_from
+        events = partition.silences.settle(self.engine, row.device, upto, judged_from)
+        if events:
+            self.changed(partition, row, events)
+        return bool(events)
+
+    def changed(self, partition: Partition, row: Row, events: list[Event]) -> None:
         partition.dirty[row.device.id] = row
         for event in events:
             metrics.EVENTS_DECIDED.labels(event.rule, event.event).inc()
@@ -123,7 +158,13 @@ class Judge:
         partition.undelivered += len(events)
         plan(self.engine, partition, row)
         if events:
-            self._wake()
+            self.wake()
+
+
+def _marked(partition: Partition, row: Row, events: list[Event]) -> list[Event]:
+    if events and (partition.silences or partition.silences.marked):
+        partition.silences.mark(row.device, events)
+    return events
 
 
 def count_refused(reasons: Iterable[str]) -> None:

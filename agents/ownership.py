@@ -26,7 +26,7 @@ from agents.order import Source
 from agents.writer import Closed, Writer
 from pipeline import metrics
 from pipeline.streams import App, consumer, end_process
-from tables.devices import CHECKS, PARTITION_KEY, READINGS, UNKNOWN, Partition, Table
+from tables.devices import CHECKS, COMMANDS, PARTITION_KEY, READINGS, UNKNOWN, Partition, Table
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,12 @@ class Ownership:
     async def _notice_recreated_sources(
         self, partition: Partition, looking: AIOKafkaConsumer
     ) -> None:
-        for source, topic in ((READINGS, self.app.names.readings), (CHECKS, self.app.names.checks)):
+        names = self.app.names
+        for source, topic in (
+            (READINGS, names.readings),
+            (CHECKS, names.checks),
+            (COMMANDS, names.commands),
+        ):
             tp = TopicPartition(topic, partition.number)
             end = (await looking.end_offsets([tp]))[tp]
             applied = partition.applied[source]

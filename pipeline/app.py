@@ -24,7 +24,7 @@ class Web(Service):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.view = WebView(app.settings, detection.ownership.unready)
+        self.view = WebView(app.settings, detection.ownership.unready, detection.reload)
 
     async def on_start(self) -> None:
         try:
@@ -33,7 +33,7 @@ class Web(Service):
             # a second worker on this machine: its alerts matter more than its port
             log.warning("%s: taking a free port instead", error)
             anywhere = dataclasses.replace(app.settings, web_port=0)
-            self.view = WebView(anywhere, detection.ownership.unready)
+            self.view = WebView(anywhere, detection.ownership.unready, detection.reload)
             await self.view.start()
 
     async def on_stop(self) -> None:

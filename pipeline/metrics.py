@@ -98,6 +98,12 @@ REKEYED = Counter(
     ["way"],
     registry=REGISTRY,
 )
+RULES_RELOADS = Counter(
+    "smart_iot_rules_reloads",
+    "Attempts to read the rules anew: applied, or refused (the old ones go on)",
+    ["result"],
+    registry=REGISTRY,
+)
 REJECTED = Counter(
     "smart_iot_readings_rejected",
     "Readings sent to the rejected topic, by reason",
@@ -128,6 +134,19 @@ DECISION_SECONDS = Histogram(
     "smart_iot_decision_seconds",
     "From a reading's Kafka timestamp to the decision of the event that it caused",
     buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+
+COMMANDS = Counter(
+    "smart_iot_commands",
+    "Commands carried out, by kind, and whether they changed anything: applied, unchanged",
+    ["command", "result"],
+    registry=REGISTRY,
+)
+COMMANDS_REFUSED = Counter(
+    "smart_iot_commands_refused",
+    "Commands that could not be carried out, by reason",
+    ["reason"],
     registry=REGISTRY,
 )
 

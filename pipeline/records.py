@@ -264,7 +264,7 @@ def event_json(event: Event) -> bytes:
     resolved = event.status == "resolved"
     return _encode(
         {
-            "type": "resolved" if resolved else event.severity,
+            "type": _type(event),
             "title": _resolved_title(event) if resolved else _title(event),
             "message": f"Device {event.device_id}: {_message(event)}",
             "device_id": event.device_id,
@@ -296,6 +296,12 @@ def event_json(event: Event) -> bytes:
     )
 
 
+def _type(event: Event) -> str:
+    if event.status == "resolved":
+        return "resolved"
+    return "info" if event.event == "acked" else event.severity
+
+
 def _unit(event: Event) -> str | None:
     return event.unit if event.metric is None else event.unit or UNITS.get(event.metric)
 
@@ -303,7 +309,7 @@ def _unit(event: Event) -> str | None:
 def _title(event: Event) -> str:
     if event.metric is None:
         return "📴 Device Offline!"
-    if event.reason == "sensor_fault":
+    if event.kind != "threshold":
         return "⚙️ Sensor Fault!"
     side = "High" if _is_high(event) else "Low"
     return _TITLES.get((event.metric, side), f"⚠️ {side} {_label(event.metric).title()} Alert!")
@@ -312,18 +318,43 @@ def _title(event: Event) -> str:
 def _resolved_title(event: Event) -> str:
     if event.reason == "device_retired":
         return "✅ Device Retired"
+    if event.reason in ("rule_changed", "rule_removed"):
+        return f"✅ {event.reason.replace('_', ' ').title()}"
     if event.metric is None:
         return "✅ Device Back Online"
     return f"✅ {_label(event.metric).title()} Back to Normal"
 
 
 def _message(event: Event) -> str:
+    """What is wrong stays said: who comes later sees an alert's last event alone."""
+    if event.event != "acked":
+        return _state(event)
+    said = f"{_state(event)}, acknowledged by {event.acked_by}"
+    return f"{said}: {event.note}" if event.note else said
+
+
+def _state(event: Event) -> str:
     if event.reason == "device_retired":
         return "Retired after a long silence"
+    if event.reason == "rule_removed":
+        return f"The rule {event.rule} is no more"
     if event.metric is None:
         return _presence(event)
-    known = f"{_label(event.metric)} is {_number(event, event.value)}"
-    if event.reason == "sensor_fault":
+    if event.reason == "stale" and event.stale:
+        return f"No reading since, {_label(event.metric)} is unknown"
+    return _measured(event)
+
+
+def _measured(event: Event) -> str:
+    if event.value is None:
+        known = f"{_label(event.metric or '')} is not known"
+    else:
+        known = f"{_label(event.metric or '')} is {_number(event, event.value)}"
+    if event.status == "resolved" and event.reason == "rule_changed":
+        return f"{known}, which the changed rule {event.rule} allows"
+    if event.kind == "flatline" and event.status == "active":
+        return f"{known} and has not moved for {event.count} readings"
+    if event.reason == "sensor_fault" or (event.kind == "range" and event.status == "active"):
         return f"{known}, which its sensor can't measure (bound: {_number(event, event.threshold)})"
     if event.status == "resolved":
         return f"{known}, back to normal"
@@ -334,9 +365,13 @@ def _message(event: Event) -> str:
 
 
 def _presence(event: Event) -> str:
+    if event.reason == "rule_changed":
+        return f"The changed rule {event.rule} allows longer silence"
     if event.status == "resolved":
         return f"Back online at {iso(event.timestamp)}"
-    return f"Offline, a reading was due by {iso(event.timestamp)}"
+    if event.reason in ("severity_changed", "reminder"):
+        return f"Still offline at {iso(event.timestamp)}, {event.severity}"
+    return f"Offline, a reading was due by {iso(event.started_at)}"
 
 
 def _is_high(event: Event) -> bool:

@@ -20,7 +20,9 @@ from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import Device
 
 PARTITION_KEY: Final = b"*partition"  # no device id starts with a star
-VERSION: Final = 2  # 1 knew nothing of readings that arrive in other partitions
+# 1 knew nothing of readings that arrive in other partitions, 2 nothing of commands
+VERSION: Final = 3
+NOTHING: Final = (-1, -1, -1)  # applied, of each consumed topic
 
 # Where a reading stood in its partition: epoch (a topic that is recreated counts anew), offset.
 Place = tuple[int, int]
@@ -58,10 +60,13 @@ class Row:
 
     @classmethod
     def unpacked(cls, key: str, content: list[Any]) -> Row:
-        _version, _generation, applied, device, outbox, *since = content
+        _version, _generation, _applied, device, outbox, *since = content
         foreign = {number: (*place,) for number, place in since[0].items()} if any(since) else None
         return cls(
-            Device.unpack(key, device), applied, [Outgoing(*event) for event in outbox], foreign
+            Device.unpack(key, device),
+            applied_of(content),
+            [Outgoing(*event) for event in outbox],
+            foreign,
         )
 
 
@@ -84,6 +89,17 @@ class Outgoing:
 def clock_of(content: list[Any]) -> PartitionClock:
     """The clock in a `*partition` row."""
     return PartitionClock.unpack(content[3])
+
+
+def silences_of(content: list[Any]) -> list[Any]:
+    """The silences in a `*partition` row, packed."""
+    return list(content[8]) if len(content) > 8 else []
+
+
+def applied_of(content: list[Any]) -> list[int]:
+    """The applied offset of each consumed topic; older rows know of fewer."""
+    applied: list[int] = content[2]
+    return [*applied, *NOTHING[len(applied) :]]
 
 
 def rank(content: list[Any]) -> tuple[int, list[int]]:

@@ -194,6 +194,7 @@ except SettingsError as error:
 sources = app.topic(
     app.names.readings,
     app.names.checks,
+    app.names.commands,
     app.names.forwarded,
     schema=Chunks(),
     key_type=bytes,

@@ -3,8 +3,8 @@
 One plain keyed Faust table, one packed row a device, all rows of our partitions in memory. A row is
 written to the changelog first; RocksDB follows it, rows and changelog offset in one batch, so the
 local store is never ahead. The reserved row `*partition` carries what belongs to the partition: its
-clock and the offsets that are applied. It is written last in each cut, so whatever it says is
-applied is in the rows before it.
+clock, its silences and the offsets that are applied. It is written last in each cut, so whatever it
+says is applied is in the rows before it.
 
 The fence. A row carries its owner's generation, which only rises: an owner starts by writing its
 `*partition` row with a higher one than any it has read. Reading a changelog keeps, of two rows, the
@@ -28,31 +28,34 @@ from faust.types import TP, EventT
 from yarl import URL
 
 from pipeline.rows import (
+    NOTHING,
     NOWHERE,
     PARTITION_KEY,
     VERSION,
     Outgoing,
     Place,
     Row,
+    applied_of,
     clock_of,
     decode,
     encode,
     generation_of,
     rank,
+    silences_of,
 )
 from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import Device
+from pipeline.rules.silence import Silences
 from pipeline.streams import App, app
 
 __all__ = [
-    "CHECKS", "PARTITION_KEY", "READINGS", "Outgoing", "Partition", "Rejection", "Row", "Table",
-    "devices", "generation_of", "read",
+    "CHECKS", "COMMANDS", "PARTITION_KEY", "READINGS", "Outgoing", "Partition", "Rejection", "Row",
+    "Table", "devices", "generation_of", "read",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-READINGS, CHECKS = 0, 1  # places in `applied`: one offset per consumed topic
-NOTHING: Final = (-1, -1)
+READINGS, CHECKS, COMMANDS = 0, 1, 2  # places in `applied`: one offset per consumed topic
 LOAD_SLICE = 2_000  # rows between two breaths of the event loop
 MIXED_FOR = 86_400.0  # seconds after the last reading that arrived elsewhere
 UNKNOWN: Final = float("-inf")
@@ -87,8 +90,10 @@ class Partition:
         "rejected",
         "rows",
         "shared",
+        "silences",
         "undelivered",
         "unflushed",
+        "unjudged",
     )
 
     def __init__(self, number: int) -> None:
@@ -107,9 +112,11 @@ class Partition:
         self.dirty: dict[str, Row] = {}
         self.rejected: list[Rejection] = []
         self.pending: list[EventT[Any]] = []  # what the next cut covers, and its acks
+        self.silences = Silences()
         self.plan: list[tuple[float, str]] = []  # heap of (due, device): when to send a check
         self.undelivered = 0  # events decided since the last cut
         self.unflushed = 0  # bytes of readings taken since then
+        self.unjudged: list[str] = []  # devices that other rules may have judged, for a sweep
         self.closed = False
 
     def row(self, device_id: str) -> Row:
@@ -123,7 +130,7 @@ class Partition:
         fresh = Partition(self.number)
         for name in (
             *("generation", "rows", "clock", "applied", "applied_time", "epoch", "origins"),
-            *("foreign_at", "changelog_next", "dirty"),
+            *("foreign_at", "changelog_next", "dirty", "silences"),
         ):
             setattr(fresh, name, getattr(self, name))
         return fresh
@@ -148,14 +155,17 @@ class Partition:
                 self.epoch,
                 self.origins,
                 self.foreign_at,
+                self.silences.pack(),
             ]
         )
 
     def read(self, content: list[Any]) -> None:
-        _version, self.generation, self.applied, _clock, self.applied_time, *rekeying = content
+        _version, self.generation, _applied, _clock, self.applied_time, *rekeying = content
+        self.applied = applied_of(content)
         self.clock = clock_of(content)
+        self.silences.unpack(silences_of(content))
         if rekeying:
-            self.epoch, origins, self.foreign_at = rekeying
+            self.epoch, origins, self.foreign_at, *_silences = rekeying
             self.origins = {number: (*place,) for number, place in origins.items()}
 
     # -- which readings are applied: those that arrived here and those that arrived elsewhere
@@ -312,7 +322,8 @@ class Table(faust.Table[bytes, bytes]):
                 partition.read(decode(value))
             else:
                 name = key.decode()
-                partition.rows[name] = Row.unpacked(name, decode(value))
+                row = partition.rows[name] = Row.unpacked(name, decode(value))
+                partition.silences.note(row.device)
             if number % LOAD_SLICE == 0:
                 yield
 

@@ -136,6 +136,13 @@ class OpenAlerts:
             self._open[alert.alert_id] = alert
             self._listed = None
 
+    def get(self, alert_id: str) -> Alert | None:
+        return self._open.get(alert_id)
+
+    def has_closed(self, alert_id: str) -> bool:
+        """Of the last alerts that were resolved."""
+        return alert_id not in self._open and self._closed.get(alert_id) > 0
+
     def close(self, alert_id: str, seq: int) -> None:
         """A tombstone that names its alert: resolved by event number `seq`."""
         if seq >= self._seq(alert_id):

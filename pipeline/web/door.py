@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import WSMsgType, web
 
@@ -32,16 +32,26 @@ class Door:
 
     def __init__(self, settings: Settings, hub: Hub) -> None:
         self._hub = hub
-        self._also_allowed = (
-            DEVELOPMENT_ORIGINS if is_loopback(settings.web_host) else frozenset[str]()
-        )
+        self._is_local = is_loopback(settings.web_host)
+        self._also_allowed = DEVELOPMENT_ORIGINS if self._is_local else frozenset[str]()
 
     def allows(self, request: web.Request) -> bool:
         """Our own pages, who develops one on this machine, and whatever is no browser."""
         origin = request.headers.get("Origin")
         if origin is None or origin in self._also_allowed:
             return True
-        return urlsplit(origin).netloc.lower() == request.host.lower()
+        return _parts(origin).netloc.lower() == request.host.lower()
+
+    def forbids(self, request: web.Request) -> str | None:
+        """Why this request may change nothing; None if it may.
+
+        A foreign name can be made to lead to this machine, and its page then seems to be ours:
+        where we listen on loopback, only a page under one of loopback's own names may."""
+        origin = request.headers.get("Origin")
+        ours = origin is None or not self._is_local or is_loopback(_parts(origin).hostname or "")
+        if ours and self.allows(request):
+            return None
+        return "this page's origin may change nothing; open the page that we serve"
 
     async def admit(
         self,
@@ -135,6 +145,14 @@ def connection(**fields: Any) -> bytes:
 def refusal(status: int, why: str) -> web.Response:
     headers = {"Retry-After": "1"} if status == 503 else {}
     return web.json_response({"error": why}, status=status, headers=headers)
+
+
+def _parts(origin: str) -> SplitResult:
+    """Of what a browser says; what is no URL has no host."""
+    try:
+        return urlsplit(origin)
+    except ValueError:
+        return urlsplit("")
 
 
 def is_loopback(host: str) -> bool:

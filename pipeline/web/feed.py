@@ -89,6 +89,14 @@ class Feed:
     def open_alerts(self) -> tuple[Alert, ...]:
         return self._open.listed()
 
+    def find(self, alert_id: str) -> Alert | None:
+        """Its last event, if it is open."""
+        return self._open.get(alert_id)
+
+    def is_resolved(self, alert_id: str) -> bool:
+        """Whether it is one of the last alerts that were resolved."""
+        return self._open.has_closed(alert_id)
+
     def ahead(self) -> dict[str, int]:
         """Open alerts that `alerts-open` told us of before `alerts` did, and their seq."""
         listed = self._open.listed()

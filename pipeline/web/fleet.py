@@ -12,15 +12,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pipeline.records import iso
-from pipeline.rows import PARTITION_KEY, Row, clock_of, decode, rank
+from pipeline.rows import PARTITION_KEY, Row, clock_of, decode, rank, silences_of
 from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import UNKNOWN
-from pipeline.rules.rulebook import DEFAULT
+from pipeline.rules.silence import Silence
 
 LATE_FACTOR: Final = 1.5  # of the device's cadence
 LATE_FLOOR: Final = 10.0  # seconds
 LATE_UNKNOWN: Final = 60.0  # seconds, where no cadence is known yet
-OFFLINE: Final = DEFAULT.offline.name if DEFAULT.offline else "offline"
 
 Rank = tuple[int, list[int]]
 
@@ -41,7 +40,7 @@ class Latest:
         self.values = device.values
         self.last_seen = device.last_seen
         self.cadence = device.cadence()
-        self.offline = any(episode.rule == OFFLINE for episode in device.open_alerts())
+        self.offline = any(episode.kind == "offline" for episode in device.open_alerts())
 
     def status(self, now: float) -> str:
         if self.offline:
@@ -56,6 +55,7 @@ class Fleet:
     def __init__(self) -> None:
         self._devices: dict[str, Latest] = {}
         self._clocks: dict[int, tuple[Rank, PartitionClock]] = {}
+        self._silences: dict[int, list[Silence]] = {}
 
     def __len__(self) -> int:
         return len(self._devices)
@@ -69,6 +69,12 @@ class Fleet:
     def clear(self) -> None:
         self._devices.clear()
         self._clocks.clear()
+        self._silences.clear()
+
+    def silences(self) -> list[Silence]:
+        """Each once, though every partition keeps it."""
+        kept = [silence for silences in self._silences.values() for silence in silences]
+        return list({silence.id: silence for silence in kept}.values())
 
     def apply(self, partition: int, key: bytes, value: bytes | None) -> None:
         """One record of the changelog. Whatever decoding raises where it is no row of ours."""
@@ -98,6 +104,7 @@ class Fleet:
         known = self._clocks.get(partition)
         if known is None or rank(content) >= known[0]:
             self._clocks[partition] = (rank(content), clock_of(content))
+            self._silences[partition] = [Silence.unpack(row) for row in silences_of(content)]
 
     def _device(self, partition: int, device_id: str, value: bytes | None) -> None:
         if value is None:

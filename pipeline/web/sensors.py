@@ -25,6 +25,7 @@ from pipeline.metrics import READINGS_STREAMED
 from pipeline.names import FALLBACK_CLUSTER, Names
 from pipeline.records import Rejected, decode
 from pipeline.rules.engine import Engine, Reading
+from pipeline.rulesource import rules_of
 from pipeline.settings import Settings
 from pipeline.web.door import Door, attend, connection, refusal
 from pipeline.web.fleet import message
@@ -57,7 +58,7 @@ class Sensors:
         self._kafka = settings.kafka()
         self._topic = Names(settings.topic_prefix).readings
         self._naive = ZoneInfo(settings.naive_timezone)
-        self._engine = Engine()
+        self._engine = Engine(rules_of(settings))
         self._door = door
         self._ping_every = ping_every
         self._viewers: dict[str | None, set[Viewer]] = {}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from pipeline.settings import Settings, SettingsError
+from pipeline.web.changes import Changes, Sender
 from pipeline.web.devices import Devices
 from pipeline.web.door import Door
 from pipeline.web.feed import Feed
@@ -25,12 +26,14 @@ SHUTDOWN_TIMEOUT = 2.0  # seconds that viewers have to take their close frame
 
 
 class WebView:
-    """The server and the tasks that feed it. `ready` is the reason why its owner isn't, or None."""
+    """The server and the tasks that feed it. `ready` is the reason why its owner isn't, or None;
+    `reload` reads its rules anew, if it has any."""
 
     def __init__(
         self,
         settings: Settings,
         ready: Callable[[], str | None] = lambda: None,
+        reload: Callable[[], None] | None = None,
         *,
         ping_every: float = 25.0,
     ) -> None:
@@ -41,7 +44,10 @@ class WebView:
         self._live = Live(door, self._hub, self._feed, ping_every)
         self._devices = Devices(settings, lambda: self._feed.problem or ready())
         self._sensors = Sensors(settings, door, ping_every)
-        views = Views(self._feed, self._devices, door, self._live, self._sensors, ready)
+        self._changes = Changes(door, Sender(settings), self._feed, self._devices)
+        views = Views(
+            self._feed, self._devices, door, self._live, self._sensors, self._changes, ready, reload
+        )
         app = views.application()
         app.on_shutdown.append(self._send_viewers_away)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
@@ -72,6 +78,7 @@ class WebView:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._runner.cleanup()
+        await self._changes.stop()
 
     async def _listen(self) -> None:
         host, port = self._settings.web_host, self._settings.web_port

@@ -9,12 +9,15 @@ from faust.types import TP
 
 from agents.intake import Intake
 from agents.judge import LARGEST_REJECTED, Judge
+from agents.rekeying import home_of
 from agents.writer import take_cut
+from pipeline.rules import Rulebook
 from pipeline.rules.engine import Engine
 from tables.devices import CHECKS, READINGS, Partition
 from tests.agents.shell import T0, App, Event, Owner, Record, reading
 
 HOME = 1  # the partition of the device that is called attic, of eight
+AT_HOME = [name for name in (f"d{n}" for n in range(60)) if home_of(name, 8) == HOME][:5]
 
 
 @pytest.fixture
@@ -164,3 +167,29 @@ def test_a_phantom_that_was_heard_of_once_is_forgotten_when_it_retires(owned, fe
     cut = take_cut(owned)
     assert (b"attic", None) in cut.rows
     assert owned.rows == {}
+
+
+def test_devices_that_other_rules_have_judged_are_judged_again_in_slices(
+    owned, feed, judge, monkeypatch
+):
+    monkeypatch.setattr("agents.judge.SLICE", 2)
+    feed(*(reading(n, name, temperature=36) for n, name in enumerate(AT_HOME)))
+    take_cut(owned)
+    judge.engine = Engine(Rulebook())
+    judge.plan(owned)
+    assert judge.adopt_some(owned)
+    assert len(owned.dirty) == 2
+    while judge.adopt_some(owned):
+        pass
+    assert owned.dirty.keys() == set(AT_HOME)
+    assert {row.outbox[-1].open for row in owned.rows.values()} == {False}
+
+
+def test_a_partition_that_was_given_away_is_not_judged_again(owned, feed, judge):
+    feed(reading(0, temperature=36))
+    take_cut(owned)
+    judge.engine = Engine(Rulebook())
+    judge.plan(owned)
+    owned.closed = True
+    assert not judge.adopt_some(owned)
+    assert owned.dirty == {}

@@ -61,6 +61,7 @@ class House:
             "localhost:9092": self.bootstrap,
             "kafka-1:9092,kafka-2:9092": f"{self.bootstrap},{self.bootstrap}",
             "kafka-1:9092": self.bootstrap,
+            "localhost:8000": f"{HOST}:{self.port}",
             "8001": str(free_port()),
         }
         for written, real in there.items():
@@ -208,6 +209,18 @@ def _simulates_a_day(house: House, command: str) -> None:
     assert json.loads(truth[0]).keys() == shown.keys()
 
 
+# --- rules --------------------------------------------------------------------------------------
+
+
+@checks(
+    "smart-iot check deploy/rules.toml",
+    "smart-iot check deploy/rules.toml --device greenhouse-7",
+)
+def _finds_no_mistake(house: House, command: str) -> None:
+    said = house.done(command.replace("deploy/rules.toml", f"'{ROOT}/deploy/rules.toml'"))
+    assert "[rules.battery]" in said if "--device" in command else "no mistakes" in said
+
+
 # --- watching and running -----------------------------------------------------------------------
 
 
@@ -221,6 +234,38 @@ def _shows_an_alert(house: House, command: str) -> None:
     assert DEVICE in said
     if "--json" in command:
         assert json.loads(said)["rule"] == "temperature-high"
+
+
+ACKNOWLEDGE, SILENCE, SILENCES, UNSILENCE = [one for one in commands() if "curl" in one]
+
+
+@checks(ACKNOWLEDGE)
+def _acknowledges(house: House, command: str) -> None:
+    def alert() -> Any:
+        found = house.get("/api/alerts/active/")
+        return next((one for one in found if one["device_id"] == "noticed"), None)
+
+    house.done("smart-iot publish noticed temperature=36.2")
+    until(alert, "the alert is open")
+    with house.typed(command, ALERT_ID=alert()["alert_id"]) as program:
+        assert "command_id" in "\n".join(program.lines.rest())
+    until(lambda: (alert()["acked_by"], alert()["note"]) == ("ada", "on my way"), "it is acked")
+
+
+@checks(SILENCE, SILENCES, UNSILENCE)
+def _silences_and_ends_it(house: House, _: str) -> None:
+    def ids() -> list[str] | None:
+        with contextlib.suppress(urllib.error.HTTPError):  # 503 until they are read
+            return [one["silence_id"] for one in house.get("/api/silences/")]
+        return None
+
+    until(lambda: ids() is not None, "the silences are known")
+    made = json.loads(house.done(SILENCE).splitlines()[-1])["silence_id"]
+    until(lambda: made in (ids() or ()), "the silence is listed")
+    assert made in house.done(SILENCES)
+    with house.typed(UNSILENCE, SILENCE_ID=made) as program:
+        assert "command_id" in "\n".join(program.lines.rest())
+    until(lambda: made not in str(house.get("/api/silences/")), "it is over")
 
 
 @checks("smart-iot up --no-simulator")

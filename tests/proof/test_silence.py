@@ -142,4 +142,6 @@ async def test_a_source_topic_that_was_recreated_loses_no_new_reading(kafka, pre
         assert worker.stop() == 0
         assert "was recreated" in worker.log.read_text()
     found = await outcome(kafka.bootstrap, prefix)
-    assert sorted(of_rule(found, "temperature-high")) == [(d, "fired") for d in sorted(FLEET)]
+    # Whoever reports before the jump ahead is believed falls silent by it: that alert is stale too.
+    steps = [step for step in of_rule(found, "temperature-high") if step[1] != "updated"]
+    assert sorted(steps) == [(d, "fired") for d in sorted(FLEET)]

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from pipeline.rules.engine import Device, Engine, Reading
+from pipeline.rules.silence import Silence
 from pipeline.streams import app
 from tables.devices import (
     CHECKS,
@@ -36,7 +37,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
 def row_of(device_id: str, applied: int, temperature: float = 36.0) -> Row:
     device = Device(device_id)
     Engine().reading(device, Reading(device_id, None, T0, {"temperature": temperature}), T0, 0.0)
-    return Row(device, [applied, -1], [])
+    return Row(device, [applied, -1, -1], [])
 
 
 def test_a_row_comes_back_as_it_was_with_its_outbox():
@@ -55,11 +56,12 @@ def test_a_row_comes_back_as_it_was_with_its_outbox():
 def test_a_partition_comes_back_with_its_clock_and_its_offsets(table):
     partition = Partition(0)
     partition.generation = 3
-    partition.applied = [70, 5]
+    partition.applied = [70, 5, 2]
     partition.applied_time = 1234
     partition.clock.see(T0, wall=T0)
     partition.epoch = 2
     partition.note_applied(5, (1, 900))
+    partition.silences.add(Silence("s1", "attic", None, None, "ada", "paint", T0, T0, T0 + 60))
     row = row_of("attic", 70)
     table.write(0, [(b"attic", row.packed(3)), (PARTITION_KEY, partition.packed())], upto=9)
     loaded = Partition(0)
@@ -95,12 +97,13 @@ def test_a_row_that_is_ahead_of_its_partition_says_so_itself():
     assert not partition.row_has_applied(again, 0, (0, 18))
 
 
-def test_rows_of_before_readings_were_brought_home_are_read():
+def test_rows_of_before_readings_were_brought_home_and_commands_were_taken_are_read():
     row = row_of("attic", 17)
     partition = Partition(0)
-    partition.generation, partition.applied = 3, [17, 4]
+    partition.generation, partition.applied = 3, [17, 4, -1]
     old_row = msgspec.msgpack.decode(row.packed(3))[:5]
     old_partition = msgspec.msgpack.decode(partition.packed())[:5]
+    old_row[2], old_partition[2] = [17, -1], [17, 4]  # nor of commands
     again = Partition(0)
     again.read([1, *old_partition[1:]])
     assert (again.packed(), again.is_mixed()) == (partition.packed(), False)
@@ -111,10 +114,10 @@ def test_a_recreated_source_makes_every_row_forget_its_offset_of_that_source_alo
     partition = Partition(0)
     partition.rows["attic"] = row_of("attic", 70)
     partition.rows["attic"].applied[CHECKS] = 8
-    partition.applied = [70, 8]
+    partition.applied = [70, 8, 3]
     partition.forget_offsets(READINGS)
-    assert partition.applied == [-1, 8]
-    assert partition.rows["attic"].applied == [-1, 8]
+    assert partition.applied == [-1, 8, 3]
+    assert partition.rows["attic"].applied == [-1, 8, -1]
     assert partition.dirty.keys() == {"attic"}
     assert partition.epoch == 1  # its old places, which other partitions know, are passed
 
