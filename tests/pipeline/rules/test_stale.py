@@ -141,8 +141,9 @@ def test_an_alert_is_acknowledged_with_a_name_and_a_note() -> None:
     (shown,) = wire([acked])
     assert (shown["type"], shown["message"]) == (
         "info",
-        "Device greenhouse-7: Temperature is 36.0°C (threshold: 35.0°C), acknowledged by ann: on it",
-    )  # fmt: skip
+        "Device greenhouse-7: Temperature is 36.0°C (threshold: 35.0°C), "
+        "acknowledged by ann: on it",
+    )
 
 
 def test_the_same_acknowledgement_twice_changes_nothing() -> None:
