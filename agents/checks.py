@@ -18,8 +18,9 @@ from pipeline.rules.engine import Engine
 from pipeline.streams import App, end_process
 from tables.devices import Partition, Row
 
+WAIT = 5.0  # seconds that the word of a device's silence waits for that of its fleet's (`fleet`)
 INTERVAL = 1.0  # seconds between two looks
-AT_MOST = 2_000  # checks a partition and look: the rest waits for the next one
+AT_MOST = 2_000  # devices of a partition that one look takes up: the rest waits for the next one
 AGAIN = 5.0  # seconds after which an unanswered check is sent again
 
 NEVER = float("inf")
@@ -47,19 +48,34 @@ def nominate(engine: Engine, partition: Partition) -> list[str]:
     """The devices that may be due now; each is planned again, in case its check is lost."""
     horizon = partition.horizon()
     due_now: list[str] = []
-    while partition.plan and partition.plan[0][0] <= horizon and len(due_now) < AT_MOST:
+    for _ in range(AT_MOST):
+        if not partition.plan or partition.plan[0][0] > horizon:
+            break
         planned, device_id = heapq.heappop(partition.plan)
         row = partition.rows.get(device_id)
         if row is None or row.wake_at != planned:
             continue  # gone, or planned earlier since
         row.wake_at = NEVER
-        if due(engine, partition, row) <= horizon:
-            due_now.append(device_id)
-            row.wake_at = horizon + AGAIN
-            heapq.heappush(partition.plan, (row.wake_at, device_id))
-        else:
+        if due(engine, partition, row) > horizon:
             plan(engine, partition, row)
+            continue
+        waits = _has_fallen_silent(engine, partition, row, horizon)
+        if not waits:
+            due_now.append(device_id)
+        row.wake_at = horizon + (WAIT if waits else AGAIN)
+        heapq.heappush(partition.plan, (row.wake_at, device_id))
     return due_now
+
+
+def _has_fallen_silent(engine: Engine, partition: Partition, row: Row, horizon: float) -> bool:
+    """Note a silence that is new. A replay's devices aren't silent together: it has no one time."""
+    if not partition.clock.live or row.device.id in partition.silent:
+        return False
+    silent_at = engine.silent_at(row.device, partition.clock.judged_from)
+    if silent_at > horizon:
+        return False
+    partition.silent[row.device.id] = (horizon, silent_at)
+    return True
 
 
 async def send_checks(app: App, engine: Engine, partitions: Iterable[Partition]) -> None:

@@ -52,7 +52,7 @@ class Commands:
         return self._unsilence(partition, command)
 
     def _acknowledge(self, partition: Partition, command: Acknowledge, offset: int) -> bool:
-        row = partition.rows.get(command.device_id)
+        row = partition.known(command.device_id)
         if row is None or offset <= row.applied[COMMANDS]:
             return False
         judge = self._judge
@@ -87,7 +87,9 @@ class Commands:
             return False
         silence.ends_at = min(silence.ends_at, now(partition))
         for device_id in sorted(silences.marked):
-            row = partition.rows[device_id]
+            row = partition.known(device_id)
+            if row is None:
+                continue
             self._judge.settle(partition, row, partition.horizon())
             if events := silences.release(row.device, silence.ends_at):
                 self._judge.changed(partition, row, events)
@@ -116,8 +118,8 @@ def forget_the_past(partition: Partition, upto: float) -> None:
     over = silences.over(upto)
     held = {
         episode.silenced_by
-        for device_id in (silences.marked if over else ())
-        for episode in partition.rows[device_id].device.open_alerts()
+        for row in map(partition.known, silences.marked if over else ())
+        for episode in (row.device.open_alerts() if row else ())
     }
     for silence in over:
         if silence.id not in held:

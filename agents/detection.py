@@ -28,6 +28,7 @@ from faust.types import TP, EventT, StreamT
 
 from agents.checks import INTERVAL, send_checks
 from agents.commands import Commands, forget_the_past
+from agents.fleet import FLEET_KEY, FleetWatch
 from agents.intake import Intake
 from agents.judge import Judge
 from agents.ownership import Ownership
@@ -57,6 +58,7 @@ class Detection:
         self.ownership = Ownership(app, table, self.writer)
         self.intake = Intake(app, self.ownership, self.judge, self.writer)
         self.reach = Reach(app, self.ownership)
+        self.fleet = FleetWatch(app, self.ownership, self.judge, self.reach)
         self.looked_at = time.time()
         self.beat: Callable[[], None] = lambda: None  # the watchdog's sign of life
 
@@ -66,6 +68,7 @@ class Detection:
         for partition in self.ownership.owned.values():
             self.judge.plan(partition)
         self.intake.begin()
+        self.fleet.begin()
 
     # -- one chunk
 
@@ -77,10 +80,13 @@ class Detection:
         if tp in self.ownership.sources:
             await self.intake.take(self.ownership.sources[tp], event)
             return
-        is_check = tp.topic == self.app.names.checks
-        take = self.judge.check if is_check else self.commands.take
-        for record in event.value:
-            take(partition, record)
+        for record in cast(list[ConsumerRecord], event.value):
+            if tp.topic == self.app.names.commands:
+                self.commands.take(partition, record)
+            elif record.key == FLEET_KEY:
+                self.fleet.take(partition, record)
+            else:
+                self.judge.check(partition, record)
         partition.pending.append(event)
 
     # -- the flush
@@ -147,6 +153,7 @@ class Detection:
         self.ownership.catch_up(wall)
         for partition in self.ownership.owned.values():
             forget_the_past(partition, partition.horizon())
+        await self.fleet.look(wall)
         await send_checks(self.app, self.judge.engine, self.ownership.owned.values())
 
     def wall(self) -> float:

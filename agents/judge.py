@@ -24,6 +24,7 @@ from tables.devices import CHECKS, Outgoing, Partition, Rejection, Row
 log = logging.getLogger(__name__)
 
 SLICE = 2_000  # devices between two breaths of the event loop
+LONG_AGO = float("-inf")
 LARGEST_REJECTED = 900_000  # bytes of an original that the rejected topic keeps
 
 
@@ -50,6 +51,8 @@ class Judge:
             return
         if row.device.id in home.silences.marked:
             self._let_out(home, row, at)
+        if home.silent:
+            home.silent.pop(row.device.id, None)
         try:
             verdict, events = self.engine.reading(row.device, reading, at, home.clock.judged_from)
         except Refused as refusal:
@@ -62,7 +65,7 @@ class Judge:
         metrics.READINGS.labels(verdict).inc()
         count_refused(item.refused)
         home.note_applied_by_row(row, origin, place)
-        self.changed(home, row, _marked(home, row, events))
+        self.decided(home, row, events)
         if events:
             metrics.DECISION_SECONDS.observe(max(0.0, wall - reading.record_time))
 
@@ -98,7 +101,7 @@ class Judge:
             row = partition.rows.get(device_id)
             events = self.engine.adopt(row.device, partition.clock.clock) if row else []
             if row and events:
-                self.changed(partition, row, _marked(partition, row, events))
+                self.decided(partition, row, events)
         del unjudged[-SLICE:]
         return bool(unjudged)
 
@@ -111,6 +114,9 @@ class Judge:
         for row in partition.rows.values():
             row.wake_at = NEVER
             plan(self.engine, partition, row)
+            for episode in row.device.open_alerts():
+                if episode.kind == "offline":
+                    partition.silent.setdefault(row.device.id, (LONG_AGO, LONG_AGO))
 
     def check(self, partition: Partition, record: ConsumerRecord) -> None:
         """Settle what fell due, as far as everything has been heard."""
@@ -128,10 +134,12 @@ class Judge:
 
     def settle(self, partition: Partition, row: Row, upto: float) -> bool:
         """Whatever fell due, ends of silences among it, in due order; whether there was any."""
+        if row is partition.fleet:
+            return self._let_out_fleet(partition, row, upto)
         told = self._let_out(partition, row, upto)
         events = self.engine.settle(row.device, upto, partition.clock.judged_from)
         if events:
-            self.changed(partition, row, _marked(partition, row, events))
+            self.decided(partition, row, events)
         return told or bool(events)
 
     def _let_out(self, partition: Partition, row: Row, upto: float) -> bool:
@@ -142,9 +150,23 @@ class Judge:
             self.changed(partition, row, events)
         return bool(events)
 
+    def _let_out_fleet(self, partition: Partition, row: Row, upto: float) -> bool:
+        """Nothing else falls due of what sends no readings."""
+        end = partition.silences.due(row.device)
+        events = partition.silences.release(row.device, end) if end <= upto else []
+        if events:
+            self.changed(partition, row, events)
+        return bool(events)
+
+    def decided(self, partition: Partition, row: Row, events: list[Event]) -> None:
+        """These are new: say which silence each is under."""
+        self.changed(partition, row, _marked(partition, row, events))
+
     def changed(self, partition: Partition, row: Row, events: list[Event]) -> None:
         partition.dirty[row.device.id] = row
         for event in events:
+            if event.kind == "offline":
+                _note_silence(partition, event)
             metrics.EVENTS_DECIDED.labels(event.rule, event.event).inc()
             row.outbox.append(
                 Outgoing(
@@ -159,6 +181,13 @@ class Judge:
         plan(self.engine, partition, row)
         if events:
             self.wake()
+
+
+def _note_silence(partition: Partition, event: Event) -> None:
+    if event.status == "active":
+        partition.silent.setdefault(event.device_id, (partition.horizon(), event.started_at))
+    else:
+        partition.silent.pop(event.device_id, None)
 
 
 def _marked(partition: Partition, row: Row, events: list[Event]) -> list[Event]:

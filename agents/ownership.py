@@ -91,12 +91,12 @@ class Ownership:
         else:
             raise RuntimeError(f"partition {number} is written by somebody else all the time")
         await self._notice_recreated_sources(partition, looking)
-        for device_id, row in partition.rows.items():
+        for row in partition.every_row():
             if row.outbox:
-                await self.writer.announce(partition, device_id, row.outbox)
+                await self.writer.announce(partition, row.device.id, row.outbox)
                 metrics.RESENT.inc(len(row.outbox))
                 row.outbox.clear()
-                partition.dirty[device_id] = row
+                partition.dirty[row.device.id] = row
         partition.clock.resume()
         return partition
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -23,6 +23,8 @@ from pipeline.streams import App
 from tables.devices import Partition
 
 log = logging.getLogger(__name__)
+
+LATELY: Final = 30.0  # seconds
 
 
 class Look(NamedTuple):
@@ -38,6 +40,7 @@ class Reach:
         self._app = app
         self._ownership = ownership
         self._looks: dict[int, Look] = {}
+        self._newest: tuple[float, Mapping[TP, int]] = (0.0, {})  # ends, and since when they stand
         self._admin: AIOKafkaAdminClient | None = None
 
     async def look(self, wall: float) -> None:
@@ -56,9 +59,16 @@ class Reach:
         except KafkaError as error:
             log.debug("where the sources end isn't known: %r", error)
             return
+        sent = {tp: ends.get(tp, 0) for tp in readings}
+        if sent != self._newest[1]:
+            self._newest = (wall, sent)
         if self._ownership.owned is owned:  # else a rebalance came in between
             for partition in owned.values():
                 self._note(partition, Look(wall, ends), others, committed)
+
+    def arrives(self, wall: float) -> bool:
+        """Whether anybody has sent a reading lately."""
+        return wall - self._newest[0] < LATELY
 
     def _note(
         self, partition: Partition, now: Look, others: Collection[TP], committed: Mapping[TP, int]

@@ -154,9 +154,11 @@ class Writer:
                 end_process(f"partition {partition.number} belongs to another worker now")
         else:
             device_id = key.decode()
-            if device_id not in partition.rows:
-                partition.row(device_id).device.retire()  # we deleted it, or never had it
-            partition.dirty[device_id] = partition.rows[device_id]
+            row = partition.known(device_id)
+            if row is None:
+                row = partition.row(device_id)
+                row.device.retire()  # we deleted it, or never had it
+            partition.dirty[device_id] = row
 
     async def announce(
         self, partition: Partition, device_id: str, events: Sequence[Outgoing]

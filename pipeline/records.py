@@ -262,11 +262,12 @@ _encode = msgspec.json.Encoder().encode
 def event_json(event: Event) -> bytes:
     """The event as it stands on the topic and in a viewer's browser, its fields in this order."""
     resolved = event.status == "resolved"
+    devices = {"devices": event.devices} if event.devices else {}
     return _encode(
         {
             "type": _type(event),
             "title": _resolved_title(event) if resolved else _title(event),
-            "message": f"Device {event.device_id}: {_message(event)}",
+            "message": f"{_whose(event)}: {_message(event)}",
             "device_id": event.device_id,
             "value": event.value,
             "metric": event.metric,
@@ -292,8 +293,13 @@ def event_json(event: Event) -> bytes:
             "detected_at": iso(event.detected_at),
             "stale": event.stale,
             "suppressed_by": event.suppressed_by,
+            **devices,
         }
     )
+
+
+def _whose(event: Event) -> str:
+    return "The fleet" if event.kind == "fleet" else f"Device {event.device_id}"
 
 
 def _type(event: Event) -> str:
@@ -307,6 +313,8 @@ def _unit(event: Event) -> str | None:
 
 
 def _title(event: Event) -> str:
+    if event.kind == "fleet":
+        return "📴 Nothing Arrives!" if event.reason == "ingest_silent" else "📴 Fleet Offline!"
     if event.metric is None:
         return "📴 Device Offline!"
     if event.kind != "threshold":
@@ -321,7 +329,7 @@ def _resolved_title(event: Event) -> str:
     if event.reason in ("rule_changed", "rule_removed"):
         return f"✅ {event.reason.replace('_', ' ').title()}"
     if event.metric is None:
-        return "✅ Device Back Online"
+        return f"✅ {'Fleet' if event.kind == 'fleet' else 'Device'} Back Online"
     return f"✅ {_label(event.metric).title()} Back to Normal"
 
 
@@ -338,6 +346,8 @@ def _state(event: Event) -> str:
         return "Retired after a long silence"
     if event.reason == "rule_removed":
         return f"The rule {event.rule} is no more"
+    if event.kind == "fleet":
+        return _fleet(event)
     if event.metric is None:
         return _presence(event)
     if event.reason == "stale" and event.stale:
@@ -372,6 +382,15 @@ def _presence(event: Event) -> str:
     if event.reason in ("severity_changed", "reminder"):
         return f"Still offline at {iso(event.timestamp)}, {event.severity}"
     return f"Offline, a reading was due by {iso(event.started_at)}"
+
+
+def _fleet(event: Event) -> str:
+    if event.status == "resolved":
+        return f"Most devices are back at {iso(event.timestamp)}"
+    named = ", ".join(event.devices[:5])
+    more = ", …" if event.count > 5 else ""
+    silent = f"{event.count} devices fell silent together ({named}{more})"
+    return f"{silent} and nothing arrives" if event.reason == "ingest_silent" else silent
 
 
 def _is_high(event: Event) -> bool:

@@ -45,6 +45,7 @@ from pipeline.rows import (
 )
 from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import Device
+from pipeline.rules.fleet import FLEET
 from pipeline.rules.silence import Silences
 from pipeline.streams import App, app
 
@@ -80,6 +81,7 @@ class Partition:
         "closed",
         "dirty",
         "epoch",
+        "fleet",
         "foreign_at",
         "generation",
         "number",
@@ -91,6 +93,7 @@ class Partition:
         "rows",
         "shared",
         "silences",
+        "silent",
         "undelivered",
         "unflushed",
         "unjudged",
@@ -100,6 +103,7 @@ class Partition:
         self.number = number
         self.generation = 0
         self.rows: dict[str, Row] = {}
+        self.fleet = new_row(FLEET)  # of all partitions' devices; its own partition alone uses it
         self.clock = PartitionClock()
         self.applied = list(NOTHING)
         self.applied_time = -1  # timestamp (ms) of the applied reading: tells a recreated topic
@@ -113,6 +117,8 @@ class Partition:
         self.rejected: list[Rejection] = []
         self.pending: list[EventT[Any]] = []  # what the next cut covers, and its acks
         self.silences = Silences()
+        # devices that are offline, or about to be: when they were found so, and when it was due
+        self.silent: dict[str, tuple[float, float]] = {}
         self.plan: list[tuple[float, str]] = []  # heap of (due, device): when to send a check
         self.undelivered = 0  # events decided since the last cut
         self.unflushed = 0  # bytes of readings taken since then
@@ -122,15 +128,23 @@ class Partition:
     def row(self, device_id: str) -> Row:
         row = self.rows.get(device_id)
         if row is None:
-            row = self.rows[device_id] = Row(Device(device_id), list(NOTHING), [])
+            row = self.rows[device_id] = new_row(device_id)
         return row
+
+    def known(self, device_id: str) -> Row | None:
+        return self.fleet if device_id == FLEET else self.rows.get(device_id)
+
+    def every_row(self) -> Iterator[Row]:
+        yield from self.rows.values()
+        if self.fleet.device.alerts is not None:
+            yield self.fleet
 
     def reopened(self) -> Partition:
         """The same state under a new life: what still holds the old one can change nothing."""
         fresh = Partition(self.number)
         for name in (
             *("generation", "rows", "clock", "applied", "applied_time", "epoch", "origins"),
-            *("foreign_at", "changelog_next", "dirty", "silences"),
+            *("foreign_at", "changelog_next", "dirty", "silences", "fleet"),
         ):
             setattr(fresh, name, getattr(self, name))
         return fresh
@@ -213,9 +227,13 @@ class Partition:
         """That source was recreated: its offsets start anew, and so must every row's."""
         self.epoch += source == READINGS
         self.applied[source] = -1
-        for key, row in self.rows.items():
+        for row in self.every_row():
             row.applied[source] = -1
-            self.dirty[key] = row
+            self.dirty[row.device.id] = row
+
+
+def new_row(device_id: str) -> Row:
+    return Row(Device(device_id), list(NOTHING), [])
 
 
 class Store(rocksdb.Store):
@@ -322,7 +340,11 @@ class Table(faust.Table[bytes, bytes]):
                 partition.read(decode(value))
             else:
                 name = key.decode()
-                row = partition.rows[name] = Row.unpacked(name, decode(value))
+                row = Row.unpacked(name, decode(value))
+                if name == FLEET:
+                    partition.fleet = row
+                else:
+                    partition.rows[name] = row
                 partition.silences.note(row.device)
             if number % LOAD_SLICE == 0:
                 yield

@@ -164,6 +164,14 @@ class Engine:
         """When `settle` may next have something to say; inf for a device that isn't there."""
         return self._due(device, self._page(device), judged_from)
 
+    def silent_at(self, device: Device, judged_from: float) -> float:
+        """When its silence is the first level of offline; inf where that is told already."""
+        page = self._page(device)
+        is_told = device.alerts is not None and any(
+            episode.kind == "offline" for episode in device.alerts.open.values()
+        )
+        return NEVER if is_told else self._offline_at(device, page, judged_from)
+
     def acknowledge(
         self, device: Device, alert_id: str, by: str, note: str | None, at: float
     ) -> list[Event]:

@@ -63,13 +63,14 @@ class Layers(Rulebook):
         return page
 
     def _take_in(self, every: Iterable[Mapping[str, Any]]) -> None:
-        """Metrics and shortest silence are those of all pages."""
+        """Metrics, shortest silence and who tells of it are those of all pages."""
         for table in every:
             rule = make(table["name"], _plain(table), Faults(""), "")
             if rule is not None:
                 alone = Rulebook(**_sorted([rule]), retire_after=self.retire_after)
                 self.metrics_named |= alone.metrics_named
                 self.shortest = min(self.shortest, alone.shortest)
+                self.offline_name = self.offline_name or alone.offline_name
 
     def _named(self, device_id: str) -> str:
         if device_id in self._devices:

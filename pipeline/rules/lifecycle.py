@@ -3,7 +3,8 @@
 This file owns every transition of an alert. An alert of a rule and a device is an episode:
 
     (none) --hold--> pending --fire--> open --resolve--> (none)
-                        |               |^ change, stale, unsuppress, remind, acknowledge, let_out
+                        |               |^ change, suppress, unsuppress, restate, remind,
+                        |               ||   acknowledge, let_out
                      (none) <--drop     └┘
 
 Each arrow is one method of `Alerts`; all but `hold` and `drop` return exactly one event with the
@@ -37,14 +38,15 @@ NEVER: Final = float("inf")
 class Event:
     """One step of an alert: every field of the wire but its words. Times are seconds, UTC.
 
-    `kind` is the rule's, for the words: threshold, range, flatline, offline.
+    `kind` is the rule's, for the words: threshold, range, flatline, offline, fleet. `devices` are
+    those that the alert of a fleet is about.
     """
 
     __slots__ = (
-        "acked", "acked_by", "alert_id", "clear", "count", "detected_at", "device_id", "event",
-        "kind", "metric", "note", "previous_severity", "reason", "resolved_at", "rule", "seq",
-        "severity", "stale", "started_at", "status", "suppressed_by", "threshold", "timestamp",
-        "unit", "value",
+        "acked", "acked_by", "alert_id", "clear", "count", "detected_at", "device_id", "devices",
+        "event", "kind", "metric", "note", "previous_severity", "reason", "resolved_at", "rule",
+        "seq", "severity", "stale", "started_at", "status", "suppressed_by", "threshold",
+        "timestamp", "unit", "value",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +77,7 @@ class Event:
         self.note = episode.note
         self.stale = episode.stale
         self.suppressed_by = episode.suppressed_by
+        self.devices = episode.devices
 
 
 class Episode:
@@ -86,9 +89,9 @@ class Episode:
     """
 
     __slots__ = (
-        "acked_by", "alert_id", "clear", "count", "faults", "hash", "kind", "level", "metric",
-        "normal_since", "note", "remind_at", "rule", "seq", "severity", "silenced_by", "stale",
-        "started_ms", "suppressed_by", "threshold",
+        "acked_by", "alert_id", "clear", "count", "devices", "faults", "hash", "kind", "level",
+        "metric", "normal_since", "note", "remind_at", "rule", "seq", "severity", "silenced_by",
+        "stale", "started_ms", "suppressed_by", "threshold",
     )  # fmt: skip
 
     def __init__(self, device_id: str, rule: str, started_ms: int, severity: str) -> None:
@@ -112,13 +115,14 @@ class Episode:
         self.acked_by: str | None = None
         self.note: str | None = None
         self.silenced_by: str | None = None
+        self.devices: list[str] = []
 
     def pack(self) -> list[Any]:
         return [
             self.rule, self.started_ms, self.severity, self.seq, self.count, self.level,
             self.metric, self.threshold, self.clear, dict(self.faults), self.kind, self.hash,
             self.normal_since, self.remind_at, self.stale, self.suppressed_by, self.acked_by,
-            self.note, self.silenced_by,
+            self.note, self.silenced_by, list(self.devices),
         ]  # fmt: skip
 
     @staticmethod
@@ -143,6 +147,7 @@ class Episode:
         episode.acked_by = row[16]
         episode.note = row[17]
         episode.silenced_by = row[18]
+        episode.devices = list(row[19])
         return episode
 
 
@@ -219,6 +224,7 @@ class Alerts:
         kind: str = "threshold",
         rule_hash: int = 0,
         remind: float = 0.0,
+        devices: list[str] | None = None,
     ) -> Event:
         if rule in self.open:
             raise ValueError(f"{self.device_id}: {rule} is open already")
@@ -234,6 +240,7 @@ class Alerts:
         episode.count = count
         episode.kind = kind
         episode.hash = rule_hash
+        episode.devices = devices or []
         self.open[rule] = episode
         self._remind(episode, at, remind)
         return self._event(episode, "fired", reason, timestamp, at, value)
@@ -290,6 +297,10 @@ class Alerts:
         episode.stale = not known
         self._remind(episode, at, remind if known else 0.0)
         return self._event(episode, "updated", reason, timestamp, at, value)
+
+    def restate(self, episode: Episode, reason: str, at: float) -> Event:
+        """It goes on, for another reason."""
+        return self._event(episode, "updated", reason, at, at, None)
 
     def remind(self, episode: Episode, every: float, value: float | None) -> Event:
         """Stamped with the time it was due, and the next one counts from there."""

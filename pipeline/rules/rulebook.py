@@ -236,12 +236,13 @@ class Rulebook:
 
     `quiet` holds a band a metric: between its two values, both included, no rule has anything to
     say about the metric of a device without an open alert. Most readings end there. `restless`
-    rules have to see every reading. `root` is the book whose page this is (`of`).
+    rules have to see every reading. `root` is the book whose page this is (`of`), `offline_name`
+    what the rule of silence is called, if any device has one.
     """
 
     __slots__ = (
-        "flatlines", "hashes", "metrics_named", "named", "offline", "quiet", "ranges", "restless",
-        "retire_after", "root", "shortest", "thresholds", "windowed",
+        "flatlines", "hashes", "metrics_named", "named", "offline", "offline_name", "quiet",
+        "ranges", "restless", "retire_after", "root", "shortest", "thresholds", "windowed",
     )  # fmt: skip
 
     def __init__(
@@ -258,6 +259,7 @@ class Rulebook:
         self.restless: Final = bool(self.windowed or self.flatlines)
         self.ranges: Final = tuple(ranges)
         self.offline: Final = offline
+        self.offline_name = "" if offline is None else offline.name
         self.retire_after: Final = retire_after
         self.quiet: Final = _quiet(self.thresholds, self.ranges)
         frozen = [metric for rule in self.flatlines for metric in rule.metrics]

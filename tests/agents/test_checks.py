@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.checks import AGAIN, plan
+from agents.checks import AGAIN, WAIT, plan
 from agents.checks import nominate as nominated
 from agents.judge import Judge
 from pipeline.rules.engine import Engine, Reading
@@ -48,34 +48,44 @@ def test_nobody_is_nominated_before_its_limit_has_passed(engine, owned):
     assert nominate(engine, owned, T0 + 559) == []
 
 
-def test_a_device_is_nominated_when_its_own_limit_has_passed(engine, owned):
-    assert nominate(engine, owned, T0 + 560) == ["attic"]
-    assert nominate(engine, owned, T0 + 801) == ["attic", "cellar"]
+def test_a_device_is_nominated_when_its_own_limit_has_passed_and_its_fleet_was_waited_for(
+    engine, owned
+):
+    assert nominate(engine, owned, T0 + 560) == []
+    assert owned.silent == {"attic": (T0 + 560, T0 + 560)}
+    assert nominate(engine, owned, T0 + 560 + WAIT) == ["attic"]
+    assert nominate(engine, owned, T0 + 801) == ["attic"]
+    assert nominate(engine, owned, T0 + 801 + WAIT) == ["attic", "cellar"]
 
 
 def test_a_nominated_device_is_not_nominated_again_at_once_but_later_in_case_it_was_lost(
     engine, owned
 ):
-    assert nominate(engine, owned, T0 + 560) == ["attic"]
-    assert nominate(engine, owned, T0 + 561) == []
-    assert nominate(engine, owned, T0 + 560 + AGAIN) == ["attic"]
+    nominate(engine, owned, T0 + 560)
+    assert nominate(engine, owned, T0 + 560 + WAIT) == ["attic"]
+    assert nominate(engine, owned, T0 + 561 + WAIT) == []
+    assert nominate(engine, owned, T0 + 560 + WAIT + AGAIN) == ["attic"]
 
 
 def test_a_reading_puts_the_nomination_off(engine, owned):
     heard(engine, owned, "attic", T0 + 555)
     assert nominate(engine, owned, T0 + 600) == []
-    assert nominate(engine, owned, T0 + 615) == ["attic"]
+    assert owned.silent == {}
+    nominate(engine, owned, T0 + 615)
+    assert list(owned.silent) == ["attic"]
 
 
 def test_a_device_that_reports_more_often_than_before_is_missed_sooner(engine, owned):
     heard(engine, owned, "cellar", *(T0 + 500 + 2 * n for n in range(1, 12)))
-    assert "cellar" in nominate(engine, owned, T0 + 522 + 60)
+    nominate(engine, owned, T0 + 522 + 60)
+    assert "cellar" in owned.silent
 
 
 def test_a_partition_that_comes_back_to_us_still_misses_its_devices(engine, owned):
     again = owned.reopened()
     Judge(engine, lambda: None).plan(again)
-    assert nominate(engine, again, T0 + 560) == ["attic"]
+    nominate(engine, again, T0 + 560)
+    assert list(again.silent) == ["attic"]
 
 
 def test_a_backlog_is_judged_by_its_own_time(engine, owned):
@@ -95,3 +105,15 @@ def test_a_partition_that_was_never_live_is_not_judged_by_the_wall_clock(engine)
         plan(engine, replay, row)
     replay.clock.caught_up(T0 + 1e7)
     assert nominate(engine, replay, T0 + 1e7) == []
+
+
+def test_devices_of_a_replay_wait_for_no_fleet(engine):
+    replay = partition()
+    for at in (0, 1, 2, 3, 4, 5, 600):
+        replay.clock.see(T0 + at, wall=T0 + 1e7)
+        row = replay.row("attic" if at < 600 else "loft")
+        reading = Reading(row.device.id, None, T0 + at, {"temperature": 20.0})
+        engine.reading(row.device, reading, T0 + at, replay.clock.judged_from)
+        plan(engine, replay, row)
+    assert nominate(engine, replay, T0 + 1e7) == ["attic"]
+    assert replay.silent == {}

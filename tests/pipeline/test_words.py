@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.rules import Engine, Rulebook
+from pipeline.rules import Device, Engine, Rulebook
+from pipeline.rules.fleet import FLEET, GATHERED, NEVER, Count, decide
 from pipeline.rules.rulefile import parse
 from tests.pipeline.rules.history import History, after, wire
 
@@ -103,3 +104,28 @@ def test_an_alert_that_other_rules_end_says_why(rules: Rulebook, title: str, mes
     told = heated()
     told.events += Engine(rules).adopt(told.device, after(10))
     assert last(told) == ("resolved", title, message)
+
+
+def test_a_fleet_is_told_with_its_devices() -> None:
+    fleet, events = Device(FLEET), []
+    silent = Count(0, 6, 6, after(60), [f"porch-{number}" for number in range(6)])
+    for at, count, arriving in [
+        (62, silent, False),
+        (62 + GATHERED, silent, False),
+        (90, silent, True),
+        (95, Count(6, 0, 0, NEVER, []), True),
+    ]:
+        events += decide(fleet, [count], arriving, after(at))
+    six = "6 devices fell silent together (porch-0, porch-1, porch-2, porch-3, porch-4, …)"
+    shown = wire(events)
+    assert [(one["type"], one["title"], one["message"]) for one in shown] == [
+        ("danger", "📴 Nothing Arrives!", f"The fleet: {six} and nothing arrives"),
+        ("danger", "📴 Fleet Offline!", f"The fleet: {six}"),
+        (
+            "resolved",
+            "✅ Fleet Back Online",
+            "The fleet: Most devices are back at 2026-11-22T10:01:35.000Z",
+        ),
+    ]
+    assert [one["devices"] for one in shown] == [silent.ids] * 3
+    assert shown[0]["started_at"] == "2026-11-22T10:01:00.000Z"
