@@ -2,9 +2,9 @@
 
 Many devices that fall silent together are one thing that broke: a gateway, a network, whoever
 publishes for them. There must be `MANY` of them within `TOGETHER` seconds, and a `SHARE` of those
-that were live; then those that are a moment behind are waited for. Where nothing at all arrives
-any more the reason is `ingest_silent`, else `fleet_offline`; it changes with what arrives. The
-alert is over when less than half of what was needed is still silent.
+that were live, unless nothing at all arrives any more; then those that are a moment behind are
+waited for. The reason is `ingest_silent` while nothing arrives, else `fleet_offline`. The alert is
+over when readings arrive, and less than half of what was needed is still silent.
 
 Its state is a device's of its own, which sends no readings.
 """
@@ -74,15 +74,18 @@ def decide(fleet: Device, counts: Collection[Count], arriving: bool, at: float) 
 
 def _begin(alerts: Alerts, counts: Collection[Count], arriving: bool, at: float) -> list[Event]:
     recent = sum(one.recent for one in counts)
-    if recent < _needed(sum(one.live for one in counts) + recent):
+    live = sum(one.live for one in counts)
+    needed = max(MANY, SHARE * (live + recent)) if arriving else MANY
+    if recent < needed:
         alerts.drop(PENDING)
         return []
     if at - alerts.progress.setdefault(PENDING, [at])[0] < GATHERED:
         return []
     alerts.drop(PENDING)
     ids = sorted(device_id for one in counts for device_id in one.ids)[:LISTED]
-    # how many were silent before, and whether anything arrives
-    alerts.progress[RULE] = [float(sum(one.silent for one in counts) - recent), float(arriving)]
+    silent = sum(one.silent for one in counts)
+    # whether anything arrives, and how many are silent when it is over
+    alerts.progress[RULE] = [float(arriving), silent - recent + needed / 2]
     first = min(one.first for one in counts)
     fired = alerts.fire(
         RULE, "danger", _reason(arriving), first, at, count=recent, kind="fleet", devices=ids
@@ -94,18 +97,13 @@ def _go_on(
     alerts: Alerts, episode: Episode, counts: Collection[Count], arriving: bool, at: float
 ) -> list[Event]:
     progress = alerts.progress[RULE]
-    silent = max(0, sum(one.silent for one in counts) - int(progress[0]))
-    if 2 * silent < _needed(sum(one.live for one in counts) + silent):
+    if arriving and sum(one.silent for one in counts) < progress[1]:
         del alerts.progress[RULE]
         return [alerts.resolve(episode, "device_returned", at, at)]
-    if progress[1] == float(arriving):
+    if progress[0] == float(arriving):
         return []
-    progress[1] = float(arriving)
+    progress[0] = float(arriving)
     return [alerts.restate(episode, _reason(arriving), at)]
-
-
-def _needed(devices: int) -> float:
-    return max(MANY, SHARE * devices)
 
 
 def _reason(arriving: bool) -> str:

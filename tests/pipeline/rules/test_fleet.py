@@ -39,6 +39,11 @@ Step = tuple[int, int, int, bool]  # live, silent, of these recently, whether an
         ([(5, 5, 5, True)], ["fleet_offline"]),
         ([(80, 20, 20, True)], ["fleet_offline"]),
         ([(80, 20, 20, False)], ["ingest_silent"]),
+        ([(95, 5, 5, False)], ["ingest_silent"]),  # the others are slow, and not missed yet
+        (  # which they are in the end
+            [(95, 5, 5, False), (95, 5, 0, True), (98, 2, 0, True)],
+            ["ingest_silent", "fleet_offline", "device_returned"],
+        ),
         ([(0, 5, 5, False)], ["ingest_silent"]),
         ([(0, 4, 4, False)], []),  # below five live devices there is neither
         ([(80, 20, 5, True)], []),  # silent for long, one after the other
@@ -49,6 +54,7 @@ Step = tuple[int, int, int, bool]  # live, silent, of these recently, whether an
             [(71, 29, 20, True), (91, 9, 0, True)],
             ["fleet_offline", "device_returned"],
         ),
+        ([(0, 9, 9, False), (9, 0, 0, False)], ["ingest_silent"]),  # a count alone is no reading
         (  # readings come again, of some
             [(0, 100, 100, False), (20, 80, 80, True), (100, 0, 0, True)],
             ["ingest_silent", "fleet_offline", "device_returned"],
