@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import functools
 import secrets
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from pipeline.kafka import Missing, jars
 from pipeline.kafka.broker import RunningKafka, running
+
+
+def pytest_configure() -> None:
+    """A shell has what it runs in the background ignore Ctrl-C, and so all that we start would."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
