@@ -39,6 +39,7 @@ from pipeline import metrics
 from pipeline.rules.engine import Engine
 from pipeline.rules.faults import RulesError
 from pipeline.rulesource import rules_of
+from pipeline.settings import Settings
 from pipeline.streams import App, app, end_process, sources
 from tables.devices import Table, devices
 
@@ -117,12 +118,12 @@ class Detection:
         What was judged by others is judged again with the next reading of its device, and by the
         next look at the latest."""
         try:
-            rules = rules_of(self.app.settings)
+            engine = engine_of(self.app.settings)
         except RulesError as error:
             metrics.RULES_RELOADS.labels("refused").inc()
             log.error("the rules stay as they were: %s", error)
             raise
-        self.judge.engine = Engine(rules)
+        self.judge.engine = engine
         for partition in self.ownership.owned.values():
             self.judge.plan(partition)
         metrics.RULES_RELOADS.labels("applied").inc()
@@ -167,8 +168,13 @@ class Detection:
         return wall
 
 
+def engine_of(settings: Settings) -> Engine:
+    """RulesError where the file of rules is wrong."""
+    return Engine(rules_of(settings), window=settings.window)
+
+
 try:
-    detection = Detection(app, devices, Engine(rules_of(app.settings)))
+    detection = Detection(app, devices, engine_of(app.settings))
 except RulesError as error:
     sys.exit(str(error))
 

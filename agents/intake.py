@@ -39,6 +39,7 @@ MOST_DIRTY: Final = 20_000
 MOST_CHUNKS: Final = 200
 MOST_EVENTS: Final = 1_000
 MOST_BYTES: Final = 32 << 20
+MOST_WINDOWS: Final = 20_000
 
 
 class Intake:
@@ -188,4 +189,5 @@ def is_full(partition: Partition) -> bool:
         or len(partition.pending) > MOST_CHUNKS
         or partition.undelivered > MOST_EVENTS
         or partition.unflushed > MOST_BYTES
+        or len(partition.windows) > MOST_WINDOWS
     )

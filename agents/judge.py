@@ -1,4 +1,5 @@
-"""Readings and checks at their home in; changed rows with their events, and rejections, out.
+"""Readings and checks at their home in; changed rows with their events, closed windows and
+rejections, out.
 
 No `await`: between two of the event loop's turns the state is whole. What has changed is noted as
 dirty in its partition, and becomes durable with the next flush (`writer`).
@@ -54,7 +55,7 @@ class Judge:
         if home.silent:
             home.silent.pop(row.device.id, None)
         try:
-            verdict, events = self.engine.reading(row.device, reading, at, home.clock.judged_from)
+            verdict, events = self._judged(home, row, reading, at)
         except Refused as refusal:
             self.reject(home, item, refusal.reason)
             return
@@ -68,6 +69,18 @@ class Judge:
         self.decided(home, row, events)
         if events:
             metrics.DECISION_SECONDS.observe(max(0.0, wall - reading.record_time))
+
+    def _judged(
+        self, home: Partition, row: Row, reading: Reading, at: float
+    ) -> tuple[str, list[Event]]:
+        try:
+            return self.engine.reading(row.device, reading, at, home.clock.judged_from)
+        finally:
+            self._take_windows(home)
+
+    def _take_windows(self, partition: Partition) -> None:
+        """After every call of the engine, which all partitions share."""
+        partition.windows += self.engine.take_closed()
 
     def refuse(self, partition: Partition, item: Item, wall: float) -> None:
         """What is no reading proves that time has passed where it arrived."""
@@ -138,6 +151,7 @@ class Judge:
             return self._let_out_fleet(partition, row, upto)
         told = self._let_out(partition, row, upto)
         events = self.engine.settle(row.device, upto, partition.clock.judged_from)
+        self._take_windows(partition)
         if events:
             self.decided(partition, row, events)
         return told or bool(events)
@@ -146,6 +160,7 @@ class Judge:
         """What ends of silences let out, and what fell due before them; whether there was any."""
         judged_from = partition.clock.judged_from
         events = partition.silences.settle(self.engine, row.device, upto, judged_from)
+        self._take_windows(partition)
         if events:
             self.changed(partition, row, events)
         return bool(events)

@@ -1,9 +1,11 @@
-"""Cuts of changed rows in; durable rows, then announced alerts, then acknowledged readings out.
+"""Cuts of changed rows in; sent windows, then durable rows, then announced alerts, then
+acknowledged readings out.
 
 Remember with what is to be announced, then announce. A flush takes a cut of all our partitions
 without an `await` (rows encoded, events listed, chunks noted; later changes belong to the next cut)
 and then goes through these steps, each finished before the next begins:
 
+    closed windows         -> `windows`, acknowledged
     rows with their outbox -> changelog, acknowledged      (no hole in its offsets: see the fence)
     the same rows          -> RocksDB, with the changelog offset, in one batch
     events in order of seq -> `alerts` and `alerts-open`, acknowledged
@@ -13,7 +15,8 @@ The cut is one, since a partition's readings can concern another one's devices: 
 changed must be written everywhere before it is acknowledged.
 
 A crash after any step repeats later ones under the same ids: rows that have reached the changelog
-come back with their outbox and send it again; those that haven't are decided again from readings.
+come back with their outbox and send it again; those that haven't are decided again from readings,
+and so are the windows: of one that was sent before, whatever comes again says the same or more.
 The next flush writes the rows once more, with the outbox cleared. One flush at a time; one whose
 partitions were given away refuses to go on (`Closed`).
 """
@@ -29,6 +32,8 @@ from aiokafka import TopicPartition
 from faust.types import EventT
 
 from pipeline import metrics
+from pipeline.records import window_json
+from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.streams import App, consumer, end_process
 from tables.devices import (
     PARTITION_KEY,
@@ -58,6 +63,7 @@ class Cut(NamedTuple):
     rows: list[tuple[bytes, bytes | None]]
     announced: list[tuple[str, Row, list[Outgoing]]]
     rejected: list[Rejection]
+    windows: list[ClosedWindow]
     chunks: list[EventT[Any]]
 
 
@@ -82,7 +88,7 @@ class Writer:
         """Write one cut. Closed if it was given away meanwhile; KafkaError if sending failed."""
         async with self._flushing:
             cuts = [take_cut(partition) for partition in partitions if not partition.closed]
-            cuts = [cut for cut in cuts if cut.rows or cut.chunks or cut.rejected]
+            cuts = [cut for cut in cuts if cut.rows or cut.chunks or cut.rejected or cut.windows]
             if cuts:
                 with metrics.FLUSH_SECONDS.time():
                     async with asyncio.timeout(DEADLINE):
@@ -101,8 +107,10 @@ class Writer:
             settle_outboxes(cut)
 
     async def _remember(self, cut: Cut) -> None:
-        await self.step("rows", cut.partition)
+        await self.step("windows", cut.partition)
         await self._reject(cut.rejected)
+        await self._send_windows(cut.partition, cut.windows)
+        await self.step("rows", cut.partition)
         if cut.rows:
             last = await self.append(cut.partition, cut.rows)
             await self.step("store", cut.partition)
@@ -184,6 +192,23 @@ class Writer:
             )
         await asyncio.gather(*sent)
 
+    async def _send_windows(self, partition: Partition, windows: Sequence[ClosedWindow]) -> None:
+        topic = self.app.names.windows
+        for start in range(0, len(windows), SENDS_AT_ONCE):
+            sent = [
+                await self.app.producer.send(
+                    topic,
+                    window.device_id.encode(),
+                    window_json(window),
+                    partition.number,
+                    None,
+                    None,
+                )
+                for window in windows[start : start + SENDS_AT_ONCE]
+            ]
+            await asyncio.gather(*sent)
+        metrics.WINDOWS.inc(len(windows))
+
     async def _reject(self, rejected: Sequence[Rejection]) -> None:
         sent = [
             await self.app.producer.send(self.app.names.rejected, key, value, None, None, headers)
@@ -206,11 +231,19 @@ def take_cut(partition: Partition) -> Cut:
     if rows or partition.pending:
         rows.append((PARTITION_KEY, partition.packed()))
     announced = [(key, row, list(row.outbox)) for key, row in partition.dirty.items() if row.outbox]
-    cut = Cut(partition, rows, announced, partition.rejected, partition.pending)
+    windows = newest(partition.windows)
+    cut = Cut(partition, rows, announced, partition.rejected, windows, partition.pending)
     partition.dirty = {}
-    partition.rejected, partition.pending = [], []
+    partition.rejected, partition.windows, partition.pending = [], [], []
     partition.undelivered = partition.unflushed = 0
     return cut
+
+
+def newest(windows: Sequence[ClosedWindow]) -> list[ClosedWindow]:
+    """Of each only the last: many late readings give one again and again."""
+    return list(
+        {(one.device_id, one.metric, one.start, one.seconds): one for one in windows}.values()
+    )
 
 
 def settle_outboxes(cut: Cut) -> None:

@@ -137,6 +137,11 @@ DECISION_SECONDS = Histogram(
     registry=REGISTRY,
 )
 
+WINDOWS = Counter(
+    "smart_iot_windows",
+    "Closed windows of a device and metric that were sent, those sent again included",
+    registry=REGISTRY,
+)
 COMMANDS = Counter(
     "smart_iot_commands",
     "Commands carried out, by kind, and whether they changed anything: applied, unchanged",

@@ -1,8 +1,8 @@
 """A prefix in; every name that Kafka keeps, and the policy of every topic, out.
 
 Names live here and nowhere else: moving a file never orphans state. `readings`, `alerts`,
-`alerts-open`, `readings-rejected` and `commands` are the contract's; the app's id (its consumer
-group), the table's changelog, the checks and the forwarded readings are ours.
+`alerts-open`, `readings-rejected`, `windows` and `commands` are the contract's; the app's id (its
+consumer group), the table's changelog, the checks and the forwarded readings are ours.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Names:
         self.alerts = f"{prefix}alerts"
         self.alerts_open = f"{prefix}alerts-open"
         self.rejected = f"{prefix}readings-rejected"
+        self.windows = f"{prefix}windows"
         self.commands = f"{prefix}commands"
         self.checks = f"{prefix}smart-iot-checks"
         self.forwarded = f"{prefix}smart-iot-forwarded"
@@ -45,6 +46,7 @@ class Names:
             self.alerts: {**deleted, "retention.ms": str(7 * DAY_MS)},
             self.alerts_open: compacted,
             self.rejected: {**deleted, "retention.ms": str(7 * DAY_MS)},
+            self.windows: {**deleted, "retention.ms": str(7 * DAY_MS)},
             self.commands: {**deleted, "retention.ms": str(DAY_MS)},
             self.checks: {**deleted, "retention.ms": str(DAY_MS)},
             # readings on their way to the worker of their device

@@ -1,4 +1,5 @@
-"""Bytes of a reading in, a Reading or Rejected(reason) out; an alert event in, its JSON bytes out.
+"""Bytes of a reading in, a Reading or Rejected(reason) out; an alert event or a closed window in,
+its JSON bytes out.
 
 Nothing that comes from the wire is believed: whatever the bytes, `decode` returns a reading that
 the core can take as it is, or raises `Rejected` and nothing else.
@@ -18,6 +19,7 @@ import msgspec
 
 from pipeline.rules.engine import MAX_METRICS, Reading
 from pipeline.rules.lifecycle import Event
+from pipeline.rules.window import Closed
 
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 32
@@ -408,3 +410,27 @@ def _label(metric: str) -> str:
 def _number(event: Event, value: float | None) -> str:
     unit = _unit(event) or ""
     return f"{value} {unit}" if unit.isalpha() else f"{value}{unit}"
+
+
+# -- a closed window
+
+
+def window_json(closed: Closed) -> bytes:
+    """The window as it stands on the topic; of one identity the highest revision holds."""
+    return _encode(
+        {
+            "schema": SCHEMA,
+            "device_id": closed.device_id,
+            "metric": closed.metric,
+            "start": iso(closed.start),
+            "end": iso(closed.start + closed.seconds),
+            "seconds": round(closed.seconds),
+            "revision": closed.revision,
+            "count": closed.count,
+            "mean": closed.mean,
+            "min": closed.min,
+            "max": closed.max,
+            "last": closed.last,
+            "unit": UNITS.get(closed.metric),
+        }
+    )

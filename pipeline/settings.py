@@ -12,6 +12,8 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 PREFIX = "SMART_IOT_"
+# A row holds the windows that a late reading can fall into: of 10 s each, 32 and no more.
+SHORTEST_WINDOW, LONGEST_WINDOW = 10, 86_400
 
 
 class SettingsError(ValueError):
@@ -86,6 +88,9 @@ class Settings:
     viewer_queue: int = _setting(
         1_000, "messages a slow viewer may fall behind before it is dropped", _whole
     )
+    window: int = _setting(
+        300, "seconds of the windows that are counted a device and metric; 0 counts none", _whole
+    )
     flush_interval: float = _setting(1.0, "seconds between two writes of the state", _seconds)
     flush_timeout: float = _setting(
         8.0, "seconds a flush may take before the worker gives up", _seconds
@@ -131,6 +136,11 @@ class Settings:
             for name in ("partitions", "replication", "viewers", "viewer_queue")
             if getattr(self, name) < 1
         ]
+        if self.window != 0 and not SHORTEST_WINDOW <= self.window <= LONGEST_WINDOW:
+            errors.append(
+                f"{PREFIX}WINDOW={self.window} is neither 0 nor "
+                f"{SHORTEST_WINDOW} to {LONGEST_WINDOW} seconds"
+            )
         if self.flush_timeout >= self.session_timeout:
             errors.append(
                 f"{PREFIX}FLUSH_TIMEOUT={self.flush_timeout} must be below "

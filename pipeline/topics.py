@@ -92,7 +92,7 @@ async def _create(
 
 async def _refuse_lossy(admin: AIOKafkaAdminClient, names: Names, existing: Iterable[str]) -> None:
     wanted = dict.fromkeys((names.changelog, names.alerts_open), "compact")
-    wanted |= dict.fromkeys((names.readings, names.alerts, names.rejected), "delete")
+    wanted |= dict.fromkeys((names.readings, names.alerts, names.rejected, names.windows), "delete")
     resources = [
         ConfigResource(ConfigResourceType.TOPIC, name) for name in existing if name in wanted
     ]

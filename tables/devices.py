@@ -47,6 +47,7 @@ from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import Device
 from pipeline.rules.fleet import FLEET
 from pipeline.rules.silence import Silences
+from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.streams import App, app
 
 __all__ = [
@@ -97,6 +98,7 @@ class Partition:
         "undelivered",
         "unflushed",
         "unjudged",
+        "windows",
     )
 
     def __init__(self, number: int) -> None:
@@ -123,6 +125,7 @@ class Partition:
         self.undelivered = 0  # events decided since the last cut
         self.unflushed = 0  # bytes of readings taken since then
         self.unjudged: list[str] = []  # devices that other rules may have judged, for a sweep
+        self.windows: list[ClosedWindow] = []  # closed since the last cut
         self.closed = False
 
     def row(self, device_id: str) -> Row:

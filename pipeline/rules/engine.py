@@ -360,7 +360,7 @@ class Engine:
             for rule in page.windowed:
                 if rule.metric in values:
                     _trend(device, rule, values[rule.metric], judged)
-        if self.window:
+        if self.window and sound:
             self._count_into_window(device, sound, judged)
 
     def _count_into_window(self, device: Device, values: dict[str, float], time: float) -> None:
@@ -369,7 +369,7 @@ class Engine:
             windows = device.windows = []
         elif windows:
             newest = windows[-1]
-            if newest.start <= time < newest.end:
+            if newest.start <= time < newest.end and newest.revision == 0:
                 newest.add(values, time)
                 return
         for closed in window_.add(windows, values, time, self.window):

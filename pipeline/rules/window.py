@@ -1,8 +1,12 @@
 """A device's readings in, what each of its metrics came to in every window of time out.
 
-A window closes when a reading of a later one comes; a late reading that falls into a closed one
-gives it again, with a higher revision. Which readings it has in the end doesn't depend on the order
-in which they came, and so neither do its numbers (the mean to ten digits: a sum of floats does).
+A window closes when a reading of a later one comes; a reading that falls into a closed one gives
+it again, with a higher revision. Which readings it has in the end doesn't depend on the order in
+which they came, and so neither do its numbers (the mean to ten digits: a sum of floats does).
+
+The revision is how many readings it has. So what is decided again after a crash, in another order
+or after a window that wasn't closed the first time, can't come under a revision that is too low:
+all of its readings have the highest one, and the same numbers.
 """
 
 from __future__ import annotations
@@ -13,8 +17,8 @@ DIGITS: Final = ".10g"
 
 
 class Window:
-    """An open or closed one of a device; `revision` 0 is open. A cell is one metric's
-    [count, sum, min, max, last, time of the last]."""
+    """An open or closed one of a device; `revision` is how often it was closed, 0 is open. A cell
+    is one metric's [count, sum, min, max, last, time of the last]."""
 
     __slots__ = ("cells", "end", "revision", "start")
 
@@ -54,7 +58,8 @@ class Window:
 
 
 class Closed:
-    """One metric of a closed window: (device, metric, start, seconds) is its identity."""
+    """One metric of a closed window: (device, metric, start, seconds) is its identity, and of those
+    the one of the highest revision holds."""
 
     __slots__ = (
         "count", "device_id", "last", "max", "mean", "metric", "min", "revision", "seconds",
@@ -67,8 +72,7 @@ class Closed:
         self.metric = metric
         self.start = window.start
         self.seconds = window.end - window.start
-        self.revision = window.revision
-        self.count = int(cell[0])
+        self.revision = self.count = int(cell[0])
         self.mean = float(format(cell[1] / cell[0], DIGITS))
         self.min = cell[2]
         self.max = cell[3]
@@ -86,7 +90,7 @@ def add(windows: list[Window], values: dict[str, float], time: float, width: flo
         at += 1
     window = windows[at - 1]
     window.add(values, time)
-    if at == len(windows):
+    if at == len(windows) and window.revision == 0:
         return close([one for one in windows[:-1] if one.revision == 0])
     return close([*[one for one in windows[: at - 1] if one.revision == 0], window])
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from agents.intake import Intake
+from agents.intake import MOST_WINDOWS, Intake, is_full
 from agents.judge import LARGEST_REJECTED, Judge
 from agents.rekeying import home_of
 from agents.writer import take_cut
 from pipeline.rules import Rulebook
 from pipeline.rules.engine import Engine
+from pipeline.settings import SHORTEST_WINDOW
 from tables.devices import CHECKS, READINGS, Partition
 from tests.agents.shell import T0, App, Event, Owner, Record, reading
 
@@ -129,6 +130,96 @@ def test_a_fault_of_our_core_on_one_reading_is_rejected_and_the_next_one_is_judg
     feed(reading(0, temperature=13), reading(1, temperature=36))
     assert [dict(r.headers)["reason"] for r in owned.rejected] == [b"core_error"]
     assert kinds(owned) == [("temperature-high", 1, True)]
+
+
+WINDOW = 60
+START = T0 // WINDOW * WINDOW
+
+
+def shown(owned: Partition) -> list[tuple[str, str, float, int, float]]:
+    return [
+        (one.device_id, one.metric, one.start - START, one.revision, one.mean)
+        for one in owned.windows
+    ]
+
+
+def test_a_closed_window_waits_for_the_cut_and_a_late_reading_gives_it_again(owned, feed, judge):
+    judge.engine = Engine(window=WINDOW)
+    for number, (at, value) in enumerate([(0, 20), (30, 22), (70, 25), (75, 26)]):
+        feed(reading(number, at=START + at, temperature=value, timestamp=START + at))
+    assert shown(owned) == [("attic", "temperature", 0, 2, 21.0)]
+    feed(reading(4, at=START + 76, temperature=27, timestamp=START + 40))
+    assert shown(owned)[1:] == [("attic", "temperature", 0, 3, 23.0)]
+    (window,) = take_cut(owned).windows  # the newest of each is enough
+    assert window.revision == 3
+    assert owned.windows == []
+
+
+def test_a_replay_of_what_the_partition_has_applied_closes_no_window_again(owned, feed, judge):
+    judge.engine = Engine(window=WINDOW)
+    history = [reading(n, at=START + 50 * n, temperature=20 + n) for n in range(4)]
+    feed(*history)
+    assert len(shown(owned)) == 2
+    take_cut(owned)
+    feed(*history)
+    assert shown(owned) == []
+
+
+def test_a_window_that_silence_closes_is_its_own_partitions(judge):
+    judge.engine = Engine(window=WINDOW)
+    elsewhere = home_of("cellar", 8)
+    owner = Owner(HOME, elsewhere)
+    for number, name in ((HOME, "attic"), (elsewhere, "cellar")):
+        source = owner.sources[TP("readings", number)]
+        intake = Intake(App(), owner, judge, writer=None)  # type: ignore[arg-type]
+        records = [reading(n, name, at=START + n, temperature=20) for n in range(5)]
+        intake.put(source, Event(records), wall=T0 + 1e7)  # type: ignore[arg-type]
+        intake.take_up(T0 + 1e7)
+    check(judge, owner.owned[elsewhere], 0, START + 3600, b"cellar")
+    assert shown(owner.owned[elsewhere]) == [("cellar", "temperature", 0, 5, 20.0)]
+    assert shown(owner.owned[HOME]) == []
+
+
+def test_a_device_that_retires_without_an_alert_leaves_its_windows(owned, feed, judge):
+    judge.engine = Engine(window=WINDOW)
+    feed(reading(0, at=START, temperature=20))
+    check(judge, owned, 0, START + 8 * 86_400)
+    cut = take_cut(owned)
+    assert (b"attic", None) in cut.rows
+    assert [window.count for window in cut.windows] == [1]
+
+
+def test_a_reading_on_which_our_core_fails_leaves_no_window_to_another_partition(
+    owned, feed, judge, monkeypatch
+):
+    judge.engine = Engine(window=WINDOW)
+    feed(reading(0, at=START, temperature=20))
+    count = Engine._count_into_window
+
+    def fail_afterwards(self: Any, *arguments: Any) -> None:
+        count(self, *arguments)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Engine, "_count_into_window", fail_afterwards)
+    feed(reading(1, at=START + 70, temperature=20))
+    assert judge.engine.take_closed() == []
+    assert shown(owned) == [("attic", "temperature", 0, 1, 20.0)]
+
+
+def test_a_partition_with_very_many_windows_is_to_be_flushed(owned):
+    owned.windows = [None] * MOST_WINDOWS
+    assert not is_full(owned)
+    owned.windows.append(None)
+    assert is_full(owned)
+
+
+def test_a_row_holds_no_more_windows_than_a_late_reading_can_fall_into(owned, feed, judge):
+    """Of the shortest windows and the most metrics there are: a row stays far below a record."""
+    judge.engine = Engine(window=SHORTEST_WINDOW)
+    metrics = {f"metric_{number:02}": 20.5 + number for number in range(32)}
+    for number in range(200):
+        feed(reading(number, at=START + 5 * number, **metrics))
+    assert len(owned.rows["attic"].packed(1)) < 100_000
 
 
 def test_a_check_settles_what_fell_due_and_is_applied_once(owned, feed, judge):

@@ -11,6 +11,8 @@ from aiokafka.errors import KafkaTimeoutError
 from agents import writer as module
 from agents.writer import Closed, Writer, take_cut
 from pipeline.rules.engine import Device
+from pipeline.rules.window import Closed as ClosedWindow
+from pipeline.rules.window import Window
 from tables.devices import PARTITION_KEY, Outgoing, Partition, Rejection, Row
 from tests.agents.shell import App, Chunk, Table, partition
 
@@ -28,6 +30,13 @@ def table(app: App) -> Table:
 @pytest.fixture
 def writer(app: App, table: Table) -> Writer:
     return Writer(app, table)  # type: ignore[arg-type]
+
+
+def closed(device_id: str, revision: int = 2) -> ClosedWindow:
+    window = Window(1_700_000_000 // 300 * 300.0, 1_700_000_000 // 300 * 300.0 + 300)
+    for number in range(revision):
+        window.add({"temperature": 20.0 + number}, window.start + number)
+    return ClosedWindow(device_id, window, "temperature")
 
 
 def fired(seq: int = 1) -> Outgoing:
@@ -50,6 +59,30 @@ async def test_the_order_is_row_store_alerts_acknowledgement(app, writer):
         *(app.names.changelog, app.names.changelog, "store"),
         *(app.names.alerts, app.names.alerts_open, "ack"),
     ]
+
+
+async def test_closed_windows_are_out_before_the_rows_that_have_closed_them(app, writer):
+    owned = partition(3)
+    dirty(owned, "attic")
+    owned.windows += [closed("attic", 2), closed("attic", 3)]
+    owned.pending.append(Chunk(app.log))
+    await writer.flush([owned])
+    assert app.log == [app.names.windows, *[app.names.changelog] * 2, "store", "ack"]
+    (sent,) = app.producer.to(app.names.windows)
+    assert (sent.key, sent.partition) == (b"attic", 3)
+    assert msgspec.json.decode(sent.value)["revision"] == 3
+
+
+async def test_windows_of_a_cut_that_fails_come_again_with_their_readings(app, writer):
+    """The process ends; its successor starts from the rows that are there."""
+    app.producer.fails[app.names.changelog] = KafkaTimeoutError()
+    owned = partition()
+    dirty(owned, "attic")
+    owned.windows.append(closed("attic"))
+    owned.pending.append(Chunk(app.log))
+    with pytest.raises(KafkaTimeoutError):
+        await writer.flush([owned])
+    assert app.log == [app.names.windows]
 
 
 async def test_the_partitions_own_row_is_the_last_of_a_cut(app, writer, table):
@@ -148,17 +181,18 @@ async def test_what_changes_during_a_flush_belongs_to_the_next_cut(app, writer, 
     assert len(owned.pending) == 1
 
 
-@pytest.mark.parametrize("topic", ["changelog", "alerts", "alerts_open", "rejected"])
+@pytest.mark.parametrize("topic", ["changelog", "alerts", "alerts_open", "rejected", "windows"])
 async def test_a_send_that_fails_leaves_the_readings_unacknowledged(app, writer, topic):
     app.producer.fails[getattr(app.names, topic)] = KafkaTimeoutError()
     owned = partition()
     dirty(owned, "attic", fired())
     owned.rejected.append(Rejection(b"k", b"?", []))
+    owned.windows.append(closed("attic"))
     owned.pending.append(Chunk(app.log))
     with pytest.raises(KafkaTimeoutError):
         await writer.flush([owned])
     assert "ack" not in app.log
-    if topic == "changelog":
+    if topic in ("changelog", "windows"):
         assert "store" not in app.log
         assert app.names.alerts not in app.log
 
@@ -259,8 +293,9 @@ def test_a_cut_takes_everything_and_leaves_nothing():
     owned = partition()
     dirty(owned, "attic", fired())
     owned.rejected.append(Rejection(None, None, []))
+    owned.windows.append(closed("attic"))
     cut = take_cut(owned)
     assert [key for key, _ in cut.rows] == [b"attic", PARTITION_KEY]
-    assert len(cut.rejected) == 1
+    assert (len(cut.rejected), len(cut.windows)) == (1, 1)
     again = take_cut(owned)
-    assert (again.rows, again.announced, again.rejected, again.chunks) == ([], [], [], [])
+    assert again[1:] == ([], [], [], [], [])

@@ -13,8 +13,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline import records
-from pipeline.records import MAX_BYTES, MAX_DEPTH, Rejected, decode, event_json, iso, parse_time
-from pipeline.rules import DEFAULT, Offline, Reading, Rulebook
+from pipeline.records import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    Rejected,
+    decode,
+    event_json,
+    iso,
+    parse_time,
+    window_json,
+)
+from pipeline.rules import DEFAULT, Engine, Offline, Reading, Rulebook
 from tests.pipeline.rules.history import LADDER, START, History, play, wire
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -490,3 +499,27 @@ def test_a_retired_device_says_so() -> None:
 def test_text_is_utf_8_and_not_escaped() -> None:
     (event,) = play("temperature", [(0, 36.2)], DEFAULT)
     assert "🔥 High Temperature Alert!".encode() in event_json(event)
+
+
+def test_a_closed_window_says_what_its_readings_came_to() -> None:
+    told = History()
+    told.engine = Engine(window=300)
+    for at, value in ((0, 20.1), (10, 20.2), (20, 20.4), (300, 25.0)):
+        told.reading(at, temperature=value, load=1)
+    window, other = (json.loads(window_json(one)) for one in told.engine.take_closed())
+    assert window == {
+        "schema": 1,
+        "device_id": "greenhouse-7",
+        "metric": "temperature",
+        "start": "2026-11-22T10:00:00.000Z",
+        "end": "2026-11-22T10:05:00.000Z",
+        "seconds": 300,
+        "revision": 3,
+        "count": 3,
+        "mean": 20.23333333,
+        "min": 20.1,
+        "max": 20.4,
+        "last": 20.4,
+        "unit": "°C",
+    }
+    assert (other["metric"], other["unit"]) == ("load", None)
