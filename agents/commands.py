@@ -1,4 +1,5 @@
-"""Commands at their partition in; acknowledged alerts, silences begun and ended, out.
+"""Commands at their partition in; acknowledged alerts, silences begun and ended, rules read anew,
+out.
 
 No `await`, as in the `judge`. A command carries a time for people to read; where it takes effect is
 decided here, where it is read: after what fell due up to the partition's horizon, as for a check.
@@ -8,12 +9,13 @@ A wrong one is counted with its reason, written to the log the first time, and s
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from aiokafka import ConsumerRecord
 
 from agents.judge import Judge
 from pipeline import metrics
-from pipeline.commands import Acknowledge, Command, Quiet, Refused, Unsilence, decode
+from pipeline.commands import Acknowledge, Command, Quiet, Refused, Reload, Unsilence, decode
 from pipeline.rules.silence import AT_MOST, Full
 from tables.devices import COMMANDS, Partition
 
@@ -21,10 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class Commands:
-    """Carries them out."""
+    """Carries them out. `reload` is told the id of a command to read the rules anew."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self, judge: Judge, reload: Callable[[str], bool]) -> None:
         self._judge = judge
+        self._reload = reload
         self._told: set[str] = set()  # reasons that the log has
 
     def take(self, partition: Partition, record: ConsumerRecord) -> None:
@@ -49,6 +52,8 @@ class Commands:
             return self._acknowledge(partition, command, record.offset)
         if isinstance(command, Quiet):
             return self._silence(partition, command, record.timestamp / 1000)
+        if isinstance(command, Reload):
+            return self._reload(command.command_id)
         return self._unsilence(partition, command)
 
     def _acknowledge(self, partition: Partition, command: Acknowledge, offset: int) -> bool:

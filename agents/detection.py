@@ -33,13 +33,11 @@ from agents.intake import Intake
 from agents.judge import Judge
 from agents.ownership import Ownership
 from agents.reach import Reach
+from agents.reloading import Reloading, engine_of
 from agents.standstill import mind_the_sources
 from agents.writer import Closed, Writer
-from pipeline import metrics
-from pipeline.rules.engine import Engine
 from pipeline.rules.faults import RulesError
-from pipeline.rulesource import rules_of
-from pipeline.settings import Settings
+from pipeline.rulesource import RulesFile
 from pipeline.streams import App, app, end_process, sources
 from tables.devices import Table, devices
 
@@ -51,12 +49,16 @@ ASLEEP = 5.0  # seconds between two looks at the clock, of which there is one a 
 class Detection:
     """The pure engine, fed from Kafka."""
 
-    def __init__(self, app: App, table: Table, engine: Engine) -> None:
+    def __init__(self, app: App, table: Table, rules: RulesFile) -> None:
+        """RulesError where the rules are wrong."""
         self.app = app
         self.writer = Writer(app, table)
-        self.judge = Judge(engine, self.writer.wake)
-        self.commands = Commands(self.judge)
+        self.judge = Judge(engine_of(rules.read(), app.settings), self.writer.wake)
         self.ownership = Ownership(app, table, self.writer)
+        self.reloading = Reloading(
+            app.settings, rules, self.judge, lambda: self.ownership.owned.values()
+        )
+        self.commands = Commands(self.judge, self.reloading.commanded)
         self.intake = Intake(app, self.ownership, self.judge, self.writer)
         self.reach = Reach(app, self.ownership)
         self.fleet = FleetWatch(app, self.ownership, self.judge, self.reach)
@@ -110,25 +112,6 @@ class Detection:
         except (KafkaError, ProducerSendError, TimeoutError) as error:
             end_process(f"state or alerts can't be written: {error!r}")
 
-    # -- rules
-
-    def reload(self) -> None:
-        """Judge by the file of rules as it is now. RulesError if it is wrong: the old ones go on.
-
-        What was judged by others is judged again with the next reading of its device, and by the
-        next look at the latest."""
-        try:
-            engine = engine_of(self.app.settings)
-        except RulesError as error:
-            metrics.RULES_RELOADS.labels("refused").inc()
-            log.error("the rules stay as they were: %s", error)
-            raise
-        self.judge.engine = engine
-        for partition in self.ownership.owned.values():
-            self.judge.plan(partition)
-        metrics.RULES_RELOADS.labels("applied").inc()
-        log.info("the rules were read anew")
-
     # -- the look at what is due
 
     async def look_for_ever(self) -> None:
@@ -168,13 +151,8 @@ class Detection:
         return wall
 
 
-def engine_of(settings: Settings) -> Engine:
-    """RulesError where the file of rules is wrong."""
-    return Engine(rules_of(settings), window=settings.window)
-
-
 try:
-    detection = Detection(app, devices, engine_of(app.settings))
+    detection = Detection(app, devices, RulesFile(app.settings))
 except RulesError as error:
     sys.exit(str(error))
 
@@ -212,12 +190,8 @@ async def mind() -> None:
 
 async def listen() -> None:
     """SIGHUP is the terminal's way, and systemd's, to have the rules read anew."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload_on_signal)
-
-
-def reload_on_signal() -> None:
-    with contextlib.suppress(RulesError):  # it is in the log
-        detection.reload()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, detection.reloading.asked)
+    await supervised(detection.reloading.watch())
 
 
 app.task(flush)

@@ -9,9 +9,10 @@ from typing import Any
 from mode import Service
 
 from agents.detection import detection
-from pipeline.settings import SettingsError
+from pipeline.settings import Settings, SettingsError
 from pipeline.streams import app
 from pipeline.watchdog import Watchdog
+from pipeline.web.rules import Judging
 from pipeline.web.server import WebView
 
 __all__ = ["app"]
@@ -24,7 +25,7 @@ class Web(Service):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.view = WebView(app.settings, detection.ownership.unready, detection.reload)
+        self.view = _view(app.settings)
 
     async def on_start(self) -> None:
         try:
@@ -33,11 +34,16 @@ class Web(Service):
             # a second worker on this machine: its alerts matter more than its port
             log.warning("%s: taking a free port instead", error)
             anywhere = dataclasses.replace(app.settings, web_port=0)
-            self.view = WebView(anywhere, detection.ownership.unready, detection.reload)
+            self.view = _view(anywhere)
             await self.view.start()
 
     async def on_stop(self) -> None:
         await self.view.stop()
+
+
+def _view(settings: Settings) -> WebView:
+    judging = Judging(detection.reloading.rules, detection.reloading.reload)
+    return WebView(settings, detection.ownership.unready, judging)
 
 
 app.on_release = detection.ownership.release

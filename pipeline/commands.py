@@ -2,7 +2,7 @@
 
 Nothing on the topic is believed: whatever the bytes, `decode` returns a command that can be carried
 out as it is, or raises `Refused` and nothing else. Ids are computed from what is asked for, so who
-asks twice asks for one thing.
+asks twice asks for one thing; to read the rules anew is another thing each time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ EVERYBODY: Final = b"*"  # the key of what is sent to every partition
 ACKNOWLEDGE: Final = "acknowledge"
 SILENCE: Final = "silence"
 UNSILENCE: Final = "unsilence"
+RELOAD: Final = "reload"
 NAMESPACE: Final = uuid.UUID("3d6bd1f6-0a2f-5a8e-9a0c-5c0f3b1d7c42")  # never changes
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -96,7 +97,11 @@ class Unsilence(_Command, frozen=True, tag=UNSILENCE):
     silence_id: Id
 
 
-Command = Acknowledge | Quiet | Unsilence
+class Reload(_Command, frozen=True, tag=RELOAD):
+    """Read your own file of rules anew."""
+
+
+Command = Acknowledge | Quiet | Unsilence | Reload
 encode = msgspec.json.Encoder().encode
 _decoder: Final[msgspec.json.Decoder[Command]] = msgspec.json.Decoder(Command)
 
@@ -136,6 +141,10 @@ def silence(body: SilenceBody, at: float) -> Quiet:
 
 def unsilence(silence_id: str, by: str, at: float) -> Unsilence:
     return Unsilence(_id(UNSILENCE, silence_id, by), by, _moment(at), silence_id)
+
+
+def reload(by: str, at: float) -> Reload:
+    return Reload(_id(RELOAD, by, at), by, _moment(at))
 
 
 def _moment(at: float) -> datetime:

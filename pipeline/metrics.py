@@ -100,10 +100,23 @@ REKEYED = Counter(
 )
 RULES_RELOADS = Counter(
     "smart_iot_rules_reloads",
-    "Attempts to read the rules anew: applied, or refused (the old ones go on)",
+    "Attempts to read the rules anew: applied, unchanged, or refused (the old ones go on)",
     ["result"],
     registry=REGISTRY,
 )
+RULES = Gauge(
+    "smart_iot_rules_info",
+    "1 for the rules that this worker judges by, told by their hash",
+    ["hash"],
+    registry=REGISTRY,
+)
+
+
+def show_rules(fingerprint: str) -> None:
+    RULES.clear()
+    RULES.labels(fingerprint).set(1)
+
+
 REJECTED = Counter(
     "smart_iot_readings_rejected",
     "Readings sent to the rejected topic, by reason",

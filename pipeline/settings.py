@@ -37,6 +37,10 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _seconds_or_never(text: str) -> float:
+    return 0.0 if text.strip() == "0" else _seconds(text)
+
+
 def _timezone(text: str) -> str:
     try:
         ZoneInfo(text)
@@ -76,6 +80,9 @@ class Settings:
     ssl_keyfile: str = _setting("", "file with the key of our certificate (PEM)")
     topic_prefix: str = _setting("", "put before the name of every topic, table and group")
     rules: str = _setting("", "file of the rules (TOML); empty: the built-in ones")
+    rules_watch: float = _setting(
+        0.0, "seconds between two looks whether that file has changed; 0: never", _seconds_or_never
+    )
     partitions: int = _setting(
         8, "partitions of the topics where `readings` doesn't exist yet", _whole
     )

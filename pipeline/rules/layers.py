@@ -62,6 +62,17 @@ class Layers(Rulebook):
             page = self._pages[key] = self._page([tables[name] for name in fitting])
         return page
 
+    def spec(self) -> tuple[Any, ...]:
+        return ("layers", self.retire_after, self.written())
+
+    def written(self) -> dict[str, Any]:
+        """The tables as they stand in the file."""
+        rules = {name: {**table} for name, table in self._rules.items()}
+        for table in rules.values():
+            del table["name"]
+        tables = {"groups": self._groups, "group": self._group_tables, "device": self._devices}
+        return {"rules": rules, **{name: dict(table) for name, table in tables.items() if table}}
+
     def _take_in(self, every: Iterable[Mapping[str, Any]]) -> None:
         """Metrics, shortest silence and who tells of it are those of all pages."""
         for table in every:

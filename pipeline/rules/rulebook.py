@@ -6,6 +6,7 @@ below has to ask.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Sequence
 from typing import Any, Final
@@ -279,6 +280,14 @@ class Rulebook:
     def of(self, device_id: str) -> Rulebook:
         """The rules of one device."""
         return self
+
+    def spec(self) -> tuple[Any, ...]:
+        """All that tells this book from another."""
+        return (self.retire_after, *(rule.spec() for rule in self.rules()))
+
+    def fingerprint(self) -> str:
+        """The same for the same rules, in every process."""
+        return hashlib.sha256(repr(self.spec()).encode()).hexdigest()[:12]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Rulebook) or self.retire_after != other.retire_after:

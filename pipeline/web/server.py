@@ -17,6 +17,7 @@ from pipeline.web.door import Door
 from pipeline.web.feed import Feed
 from pipeline.web.hub import Hub
 from pipeline.web.live import Live
+from pipeline.web.rules import Judging, Rules
 from pipeline.web.sensors import Sensors
 from pipeline.web.views import Views
 
@@ -26,14 +27,14 @@ SHUTDOWN_TIMEOUT = 2.0  # seconds that viewers have to take their close frame
 
 
 class WebView:
-    """The server and the tasks that feed it. `ready` is the reason why its owner isn't, or None;
-    `reload` reads its rules anew, if it has any."""
+    """The server and the tasks that feed it. `ready` is the reason why its owner isn't, or None,
+    `judging` what that judges by, if it does."""
 
     def __init__(
         self,
         settings: Settings,
         ready: Callable[[], str | None] = lambda: None,
-        reload: Callable[[], None] | None = None,
+        judging: Judging | None = None,
         *,
         ping_every: float = 25.0,
     ) -> None:
@@ -44,9 +45,11 @@ class WebView:
         self._live = Live(door, self._hub, self._feed, ping_every)
         self._devices = Devices(settings, lambda: self._feed.problem or ready())
         self._sensors = Sensors(settings, door, ping_every)
-        self._changes = Changes(door, Sender(settings), self._feed, self._devices)
+        sender = Sender(settings)
+        self._changes = Changes(door, sender, self._feed, self._devices)
+        rules = Rules(settings, door, sender, judging)
         views = Views(
-            self._feed, self._devices, door, self._live, self._sensors, self._changes, ready, reload
+            self._feed, self._devices, door, self._live, self._sensors, self._changes, rules, ready
         )
         app = views.application()
         app.on_shutdown.append(self._send_viewers_away)

@@ -12,12 +12,12 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from pipeline.metrics import REGISTRY
-from pipeline.rules.faults import RulesError
 from pipeline.web.changes import LARGEST_BODY, Changes
 from pipeline.web.devices import Devices, Listing
 from pipeline.web.door import Door, refusal
 from pipeline.web.feed import Feed
 from pipeline.web.live import Live
+from pipeline.web.rules import Rules
 from pipeline.web.sensors import Sensors
 
 STATIC = Path(__file__).parent / "static"
@@ -52,8 +52,8 @@ class Views:
         live: Live,
         sensors: Sensors,
         changes: Changes,
+        rules: Rules,
         ready: Callable[[], str | None],
-        reload: Callable[[], None] | None,
     ) -> None:
         self._feed = feed
         self._devices = devices
@@ -61,8 +61,8 @@ class Views:
         self._live = live
         self._sensors = sensors
         self._changes = changes
+        self._rules = rules
         self._ready = ready
-        self._reload = reload
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[json_errors], client_max_size=LARGEST_BODY)
@@ -87,26 +87,13 @@ class Views:
         }.items():
             app.router.add_get(prefix + "{device:.+}", of_a_device(prefix, device_view))
         self._changes.add_to(app.router)
+        self._rules.add_to(app.router)
         app.router.add_get("/static/{name}", static)
-        app.router.add_post("/-/reload", self.reload)
         return app
 
     async def page(self, _: web.Request) -> web.StreamResponse:
         headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}
         return web.FileResponse(STATIC / "index.html", headers=headers)
-
-    async def reload(self, request: web.Request) -> web.Response:
-        """Read the rules anew; 422 with all that is wrong, and then the old ones go on."""
-        if not self._door.allows(request):
-            return refusal(403, "this page's origin may change nothing")
-        if self._reload is None:
-            return refusal(404, "this view judges nothing: reload a worker")
-        try:
-            self._reload()
-        except RulesError as error:
-            wrong = {"error": "the rules are wrong", "mistakes": error.faults}
-            return web.json_response(wrong, status=422)
-        return web.json_response({"reloaded": True})
 
     async def active(self, _: web.Request) -> web.Response:
         """Every open alert, newest first, however old."""

@@ -31,8 +31,9 @@ class House:
 
     def __init__(self) -> None:
         self.woken: list[None] = []
+        self.reloads: list[str] = []
         self.judge = Judge(Engine(), wake=lambda: self.woken.append(None))
-        self.commands = Commands(self.judge)
+        self.commands = Commands(self.judge, self.reload)
         self.owner = Owner(HOME)
         self.owned: Partition = self.owner.owned[HOME]
         self.intake = Intake(App(), self.owner, self.judge, writer=None)  # type: ignore[arg-type]
@@ -46,6 +47,10 @@ class House:
     def command(self, offset: int, kind: str, **fields: Any) -> None:
         value = {"command": kind, "command_id": "c", "by": "ada", "at": iso(T0), **fields}
         self.raw(offset, json.dumps(value).encode())
+
+    def reload(self, command_id: str) -> bool:
+        self.reloads.append(command_id)
+        return True
 
     def raw(self, offset: int, value: bytes | None) -> None:
         self.commands.take(self.owned, Record(offset, value))  # type: ignore[arg-type]
@@ -106,6 +111,13 @@ def test_an_acknowledgement_is_told_once_with_who_and_why(house: House) -> None:
     assert (acked["seq"], acked["alert_id"]) == (2, fired["alert_id"])
     assert acked["title"] == fired["title"]
     assert acked["message"] == fired["message"] + ", acknowledged by ada: mine"
+
+
+def test_a_command_to_read_the_rules_anew_is_passed_on_once(house: House) -> None:
+    house.command(5, "reload", command_id="r1")
+    house.command(5, "reload", command_id="r1")
+    house.restarted().command(5, "reload", command_id="r1")
+    assert house.reloads == ["r1"]
 
 
 def test_a_command_that_is_read_again_after_a_restart_changes_nothing(house: House) -> None:

@@ -53,6 +53,8 @@ def test_each_setting_is_read_from_its_name_in_capitals() -> None:
         ("FLUSH_INTERVAL", "soon", "is not a number of seconds"),
         ("FLUSH_INTERVAL", "0", "is not a positive number of seconds"),
         ("FLUSH_INTERVAL", "nan", "is not a positive number of seconds"),
+        ("RULES_WATCH", "yes", "is not a number of seconds"),
+        ("RULES_WATCH", "-1", "is not a positive number of seconds"),
         ("WINDOW", "5m", "is not a whole number"),
         ("WINDOW", "9", "is neither 0 nor 10 to 86400 seconds"),
         ("WINDOW", "-300", "is neither 0 nor 10 to 86400 seconds"),
@@ -65,6 +67,11 @@ def test_each_setting_is_read_from_its_name_in_capitals() -> None:
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: str, said: str) -> None:
     assert refused(**{name: value}) == [f"SMART_IOT_{name}={value} {said}"]
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("0", 0), ("2.5", 2.5)])
+def test_the_watch_over_the_rules_can_be_off(value: str, seconds: float) -> None:
+    assert Settings.of({"SMART_IOT_RULES_WATCH": value}).rules_watch == seconds
 
 
 def test_all_wrong_values_are_named_at_once() -> None:

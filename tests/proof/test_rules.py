@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import time
 
@@ -77,8 +78,11 @@ async def test_a_running_worker_reads_its_rules_anew_and_keeps_the_last_good_one
         hot = [Sent("attic", {"temperature": 36.0}, time.time())]
         await publish(kafka.bootstrap, prefix + "readings", hot)
         await until_events(kafka, prefix, ["fired"])
-        for _ in range(100):
-            assert await reload(worker) == (200, {"reloaded": True})
+        for number in range(100):  # each time there is another rule beside the one that fires
+            file.write_text(HOT.format(line=35) + HUMID.replace("80", str(80 + number)))
+            status, said = await reload(worker)
+            assert (status, said["reloaded"]) == (200, True)
+        assert 'smart_iot_rules_reloads_total{result="applied"} 100.0' in await metrics(worker)
         file.write_text(HOT.format(line="high"))
         status, said = await reload(worker)
         assert status == 422
@@ -90,6 +94,82 @@ async def test_a_running_worker_reads_its_rules_anew_and_keeps_the_last_good_one
         worker.process.send_signal(signal.SIGHUP)
         await until_events(kafka, prefix, ["fired", "resolved"])
         assert worker.stop() == 0, worker.tail()
+
+
+async def test_a_reload_at_one_worker_reaches_the_others_each_with_its_own_file(
+    kafka, prefix, tmp_path
+):
+    files = [tmp_path / "one.toml", tmp_path / "two.toml"]
+    for file in files:
+        file.write_text(HOT.format(line=35))
+    one, two = (
+        Worker(kafka.bootstrap, prefix, tmp_path, name=file.stem, SMART_IOT_RULES=str(file))
+        for file in files
+    )
+    with one, two:
+        await one.ready()
+        await two.ready()
+        devices = [f"attic-{number}" for number in range(12)]  # in partitions of both
+        hot = [Sent(device, {"temperature": 36.0}, time.time()) for device in devices]
+        await publish(kafka.bootstrap, prefix + "readings", hot)
+        await until_events(kafka, prefix, ["fired"] * 12)
+        before = await rules_of(one)
+        assert await rules_of(two) == before
+        files[0].write_text(HOT.format(line=37) + HUMID)
+        files[1].write_text(HOT.format(line=37))
+        status, said = await reload(one)
+        assert (status, said["reloaded"]) == (200, True)
+        async with asyncio.timeout(30):
+            while await rules_of(two) == before:
+                await asyncio.sleep(0.1)
+        found = {await rules_of(one), await rules_of(two)}
+        assert len(found) == 2, "workers with different rules show it"
+        files[1].write_text(HOT.format(line=37) + HUMID.replace("80", "eighty"))
+        status, _ = await reload(one)
+        assert status == 200
+        async with asyncio.timeout(30):
+            while 'smart_iot_rules_reloads_total{result="refused"} 1.0' not in await metrics(two):
+                await asyncio.sleep(0.1)
+        assert {await rules_of(one), await rules_of(two)} == found
+        files[1].write_text(files[0].read_text())
+        assert (await reload(two))[0] == 200
+        assert await rules_of(one) == await rules_of(two)
+        await quiet(kafka.bootstrap, prefix)
+        assert await events(kafka, prefix) == ["fired"] * 12
+        for worker in (one, two):  # what they hear on coming back is old
+            worker.kill()
+        one.start()
+        await one.ready()
+        assert 'smart_iot_rules_reloads_total{result="applied"}' not in await metrics(one)
+
+
+async def test_a_worker_that_watches_its_file_needs_nobodys_word(kafka, prefix, tmp_path):
+    file = tmp_path / "rules.toml"
+    file.write_text(HOT.format(line=35))
+    environment = {"SMART_IOT_RULES": str(file), "SMART_IOT_RULES_WATCH": "0.2"}
+    with Worker(kafka.bootstrap, prefix, tmp_path, **environment) as worker:
+        await worker.ready()
+        before = await rules_of(worker)
+        file.write_text(HOT.format(line="high"))
+        await asyncio.sleep(2)
+        assert worker.log.read_text().count("the rules stay as they were") == 1
+        assert await rules_of(worker) == before
+        file.write_text(HOT.format(line=36))
+        async with asyncio.timeout(30):
+            while await rules_of(worker) == before:
+                await asyncio.sleep(0.1)
+
+
+async def metrics(worker):
+    address = f"http://127.0.0.1:{worker.port}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(address) as answer:
+        return await answer.text()
+
+
+async def rules_of(worker):
+    """The hash of the rules that it judges by: one."""
+    (found,) = re.findall(r'^smart_iot_rules_info{hash="(\w+)"} 1.0$', await metrics(worker), re.M)
+    return found
 
 
 async def reload(worker, **headers):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from pipeline.rules import DEFAULT, Flatline, Offline, Rulebook, Threshold
-from pipeline.rules.description import describe
+from pipeline.rules.description import describe, described
 from pipeline.rules.faults import RulesError
-from pipeline.rules.rulefile import parse
+from pipeline.rules.rulefile import parse, parsed
 
 BAD = Path(__file__).with_name("bad")
 DOCUMENTED = Path(__file__).parents[3] / "deploy" / "rules.toml"
@@ -134,3 +135,50 @@ def test_each_expectation_has_its_bad_file() -> None:
     assert {path.name for path in BAD.iterdir()} == {
         f"{stem}{kind}" for stem in stems for kind in (".toml", ".txt")
     }
+
+
+LAYERED = (
+    EVERYTHING
+    + """
+[groups]
+kitchen = ["oven-*"]
+
+[group.kitchen.heat]
+levels = [{ severity = "danger", above = 300 }]
+
+[device.freezer.heat]
+enabled = false
+"""
+)
+
+
+@pytest.mark.parametrize("text", [EVERYTHING, LAYERED, DOCUMENTED.read_text()])
+def test_what_describes_a_book_is_a_rules_file_again(text: str) -> None:
+    book = parse(text)
+    again = parsed(json.loads(json.dumps(described(book))))
+    for device in ("attic", "oven-1", "freezer"):
+        assert again.of(device) == book.of(device)
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "same"),
+    [
+        (EVERYTHING, "# a word\n" + EVERYTHING.replace("40 }", "40.0 }"), True),
+        (EVERYTHING, EVERYTHING.replace("above = 40", "above = 41"), False),
+        (EVERYTHING, EVERYTHING.replace('"3d"', '"4d"'), False),
+        (LAYERED, "# a word\n" + LAYERED, True),
+        (LAYERED, EVERYTHING, False),
+        (LAYERED, LAYERED.replace("above = 300", "above = 301"), False),
+        (LAYERED, LAYERED.replace("freezer", "fridge"), False),
+        (LAYERED, LAYERED.replace("oven-", "stove-"), False),
+        (LAYERED, LAYERED.replace('"3d"', '"4d"'), False),
+    ],
+)
+def test_books_have_the_same_fingerprint_where_they_are_the_same(
+    text: str, other: str, same: bool
+) -> None:
+    assert (parse(text).fingerprint() == parse(other).fingerprint()) == same
+
+
+def test_the_documented_file_has_the_fingerprint_of_the_built_in_default() -> None:
+    assert parse(DOCUMENTED.read_text()).fingerprint() == DEFAULT.fingerprint()
