@@ -83,6 +83,11 @@ class Reloading:
             return self.reload()
         return False
 
+    def commanding(self, command_id: str) -> bool:
+        """Reload before the command to do so goes out: it is done here when it comes back."""
+        self._commands.append(command_id)
+        return self.reload()
+
     def commanded(self, command_id: str) -> bool:
         """Once a command, which comes in every partition that is ours."""
         if command_id in self._commands:

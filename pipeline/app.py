@@ -42,7 +42,7 @@ class Web(Service):
 
 
 def _view(settings: Settings) -> WebView:
-    judging = Judging(detection.reloading.rules, detection.reloading.reload)
+    judging = Judging(detection.reloading.rules, detection.reloading.commanding)
     return WebView(settings, detection.ownership.unready, judging)
 
 

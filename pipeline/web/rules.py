@@ -27,10 +27,11 @@ BY: Final = "POST /-/reload"
 
 
 class Judging(NamedTuple):
-    """Of a worker: the rules that it judges by, and how it reads them anew (RulesError)."""
+    """Of a worker: the rules that it judges by, and how it reads them anew (RulesError) before the
+    command of that id tells everybody to."""
 
     rules: Callable[[], Rulebook]
-    reload: Callable[[], object]
+    reload: Callable[[str], object]
 
 
 class Rules:
@@ -74,15 +75,15 @@ class Rules:
         is wrong, and then nobody is told and the old ones go on."""
         if problem := self._door.forbids(request):
             return refusal(403, problem)
+        command = commands.reload(BY, time.time())
         try:
             if self._judging is not None:
-                self._judging.reload()
+                self._judging.reload(command.command_id)
             else:
                 self._file.read()
         except RulesError as error:
             return _wrong(error, 422)
         reloaded = self._judging is not None
-        command = commands.reload(BY, time.time())
         try:
             await self._sender.send(command, EVERYBODY)
         except (KafkaError, TimeoutError, OSError):

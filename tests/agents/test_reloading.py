@@ -101,6 +101,14 @@ def test_a_command_reloads_once_though_it_comes_in_every_partition(house: House)
     assert house.line == 30
 
 
+def test_who_gave_the_command_has_done_it_when_it_comes_back(house: House) -> None:
+    house.path.write_text(OTHERS)
+    assert house.reloading.commanding("c1")
+    house.path.write_text("")  # somebody writes it anew
+    assert not house.reloading.commanded("c1")
+    assert house.line == 31
+
+
 async def test_where_the_settings_say_so_the_file_is_watched_and_a_wrong_one_told_once(
     house: House,
 ) -> None:

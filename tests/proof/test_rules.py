@@ -119,17 +119,13 @@ async def test_a_reload_at_one_worker_reaches_the_others_each_with_its_own_file(
         files[1].write_text(HOT.format(line=37))
         status, said = await reload(one)
         assert (status, said["reloaded"]) == (200, True)
-        async with asyncio.timeout(30):
-            while await rules_of(two) == before:
-                await asyncio.sleep(0.1)
+        await until_other_rules(two, before)
         found = {await rules_of(one), await rules_of(two)}
         assert len(found) == 2, "workers with different rules show it"
         files[1].write_text(HOT.format(line=37) + HUMID.replace("80", "eighty"))
         status, _ = await reload(one)
         assert status == 200
-        async with asyncio.timeout(30):
-            while 'smart_iot_rules_reloads_total{result="refused"} 1.0' not in await metrics(two):
-                await asyncio.sleep(0.1)
+        await until_shown(two, 'smart_iot_rules_reloads_total{result="refused"} 1.0')
         assert {await rules_of(one), await rules_of(two)} == found
         files[1].write_text(files[0].read_text())
         assert (await reload(two))[0] == 200
@@ -155,9 +151,7 @@ async def test_a_worker_that_watches_its_file_needs_nobodys_word(kafka, prefix, 
         assert worker.log.read_text().count("the rules stay as they were") == 1
         assert await rules_of(worker) == before
         file.write_text(HOT.format(line=36))
-        async with asyncio.timeout(30):
-            while await rules_of(worker) == before:
-                await asyncio.sleep(0.1)
+        await until_other_rules(worker, before)
 
 
 async def metrics(worker):
@@ -170,6 +164,18 @@ async def rules_of(worker):
     """The hash of the rules that it judges by: one."""
     (found,) = re.findall(r'^smart_iot_rules_info{hash="(\w+)"} 1.0$', await metrics(worker), re.M)
     return found
+
+
+async def until_other_rules(worker, before):
+    async with asyncio.timeout(30):
+        while await rules_of(worker) == before:
+            pass
+
+
+async def until_shown(worker, text):
+    async with asyncio.timeout(30):
+        while text not in await metrics(worker):
+            pass
 
 
 async def reload(worker, **headers):

@@ -43,7 +43,7 @@ async def reload(site: Site, **headers: str) -> tuple[int, dict[str, Any]]:
 
 
 async def test_a_worker_tells_the_rules_that_it_judges_by() -> None:
-    judging = Judging(lambda: DEFAULT, lambda: None)
+    judging = Judging(lambda: DEFAULT, lambda _: None)
     async with running(NOWHERE, judging=judging) as site:
         for path in ("/api/rules/", "/api/rules"):
             status, told = await site.get(path)
@@ -57,7 +57,7 @@ async def test_a_worker_tells_the_rules_that_it_judges_by() -> None:
 
 
 async def test_those_of_one_device_are_what_they_come_to_for_it() -> None:
-    async with running(NOWHERE, judging=Judging(lambda: BOOK, lambda: None)) as site:
+    async with running(NOWHERE, judging=Judging(lambda: BOOK, lambda _: None)) as site:
         _, everything = await site.get("/api/rules/")
         assert everything["rules"].keys() == {"hot", "humid"}
         assert everything["device"] == {"oven": {"hot": {"enabled": False}}}
@@ -82,8 +82,8 @@ async def test_a_view_that_stands_alone_has_its_own_file_or_none(tmp_path: Path)
 
 
 async def test_only_our_own_page_may_have_the_rules_read_anew() -> None:
-    read: list[None] = []
-    judging = Judging(lambda: DEFAULT, lambda: read.append(None))
+    read: list[str] = []
+    judging = Judging(lambda: DEFAULT, read.append)
     async with running(NOWHERE, judging=judging) as site:
         assert (await reload(site, Origin="http://elsewhere.example"))[0] == 403
         assert read == []
@@ -93,8 +93,8 @@ async def test_what_was_done_here_is_said_where_the_others_can_not_be_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(changes, "PATIENCE", 0.2)
-    read: list[None] = []
-    judging = Judging(lambda: DEFAULT, lambda: read.append(None))
+    read: list[str] = []
+    judging = Judging(lambda: DEFAULT, read.append)
     async with running(NOWHERE, judging=judging) as site:
         status, told = await reload(site)
         assert (status, told["reloaded"], len(read)) == (503, True, 1)
@@ -107,14 +107,14 @@ async def test_every_partition_is_told_and_nobody_of_wrong_rules(
     topic = Names(settings.topic_prefix).commands
     await create(kafka.bootstrap, topic, 3)
 
-    def refuse() -> None:
+    def refuse(_: str) -> None:
         raise RulesError(["rule hot: one", "rule hot: two"])
 
     async with running(settings, judging=Judging(lambda: DEFAULT, refuse)) as site:
         wrong = {"error": "the rules are wrong", "mistakes": ["rule hot: one", "rule hot: two"]}
         assert await reload(site) == (422, wrong)
     ids = []
-    async with running(settings, judging=Judging(lambda: DEFAULT, lambda: None)) as site:
+    async with running(settings, judging=Judging(lambda: DEFAULT, lambda _: None)) as site:
         for _ in range(2):
             status, told = await reload(site)
             assert (status, told["reloaded"]) == (200, True)
