@@ -36,7 +36,7 @@ class Worker:
         self.app.consumer_generation_id = 3  # type: ignore[attr-defined]
         self.owner = Owner(*range(PARTITIONS))
         self.judge = Judge(Engine(), lambda: None)
-        self.commands = Commands(self.judge)
+        self.commands = Commands(self.judge, lambda _: False)
         self.reach = Reach()
         self.fleet = FleetWatch(self.app, self.owner, self.judge, self.reach)  # type: ignore[arg-type]
         self.heard = 0
