@@ -15,6 +15,7 @@ import pytest
 
 from pipeline.records import iso
 from tests.proof.kafka import Sent, publish, quiet, read_topic
+from tests.proof.producers import publish_by_all
 from tests.proof.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(400)]
@@ -80,12 +81,10 @@ def identity(window: dict[str, Any]) -> Identity:
 
 
 def folded(windows: Iterable[dict[str, Any]]) -> dict[Identity, list[float]]:
-    """Of each window the highest revision; one revision never says two things."""
+    """Of each window the highest revision."""
     newest: dict[Identity, dict[str, Any]] = {}
-    said: dict[tuple[Identity, int], dict[str, Any]] = {}
     for window in windows:
         key = identity(window)
-        assert said.setdefault((key, window["revision"]), window) == window
         if key not in newest or window["revision"] > newest[key]["revision"]:
             newest[key] = window
     return {
@@ -94,11 +93,22 @@ def folded(windows: Iterable[dict[str, Any]]) -> dict[Identity, list[float]]:
     }
 
 
-async def test_windows_are_those_of_a_plain_look_whatever_is_killed(kafka, prefix, tmp_path):
-    readings = history(seed=3)
-    with Worker(kafka.bootstrap, prefix, tmp_path, **SETTINGS) as worker:
+def assert_one_story(windows: Iterable[dict[str, Any]]) -> None:
+    """A repeat says what was said."""
+    said: dict[tuple[Identity, int], dict[str, Any]] = {}
+    for window in windows:
+        assert said.setdefault((identity(window), window["revision"]), window) == window
+
+
+async def make_topics(kafka, prefix, folder):
+    with Worker(kafka.bootstrap, prefix, folder, **SETTINGS) as worker:
         await worker.ready()
         worker.kill()
+
+
+async def test_windows_are_those_of_a_plain_look_whatever_is_killed(kafka, prefix, tmp_path):
+    readings = history(seed=3)
+    await make_topics(kafka, prefix, tmp_path)
     publishing = asyncio.create_task(
         publish(kafka.bootstrap, prefix + "readings", readings, rate=80)
     )
@@ -123,8 +133,33 @@ async def test_windows_are_those_of_a_plain_look_whatever_is_killed(kafka, prefi
     records = await read_topic(kafka.bootstrap, prefix + "windows")
     windows = [json.loads(record.value) for record in records]
     assert folded(windows) == counted(readings)
+    assert_one_story(windows)
     revisions = [(identity(window), window["revision"]) for window in windows]
     assert len(set(revisions)) < len(revisions), "no kill fell between windows and rows"
     assert len({key for key, _ in revisions}) < len(set(revisions)), "no reading came late"
     homes = {(record.key, record.partition) for record in records}
     assert len(homes) == DEVICES
+
+
+async def test_windows_are_right_in_the_end_where_readings_come_without_a_key(
+    kafka, prefix, tmp_path
+):
+    """What is decided again after a kill may then be decided in another order."""
+    readings = history(seed=5)
+    await make_topics(kafka, prefix, tmp_path)
+    steps = ["rows:2", "half:1", "rows:1", "rows:4"]
+    part = len(readings) // (len(steps) + 1)
+    for number, step in enumerate(steps):
+        stopping = {"module": "tests.proof.stopping_worker", "STOP_AT": step}
+        some = readings[number * part : (number + 1) * part]
+        await publish_by_all(kafka.bootstrap, prefix + "readings", some, seed=number)
+        with Worker(kafka.bootstrap, prefix, tmp_path, **SETTINGS, **stopping) as worker:
+            await worker.ended(within=60)
+    rest = readings[len(steps) * part :]
+    await publish_by_all(kafka.bootstrap, prefix + "readings", rest, seed=9)
+    with Worker(kafka.bootstrap, prefix, tmp_path, **SETTINGS) as worker:
+        await worker.ready()
+        await quiet(kafka.bootstrap, prefix)
+        assert worker.stop() == 0, worker.tail()
+    records = await read_topic(kafka.bootstrap, prefix + "windows")
+    assert folded(json.loads(record.value) for record in records) == counted(readings)
