@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
+from pipeline.records import window_json
+from pipeline.rules import Engine
 from pipeline.rules.rulebook import DEFAULT
 from pipeline.settings import PREFIX, Settings
+from tests.pipeline.rules.history import History
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -43,3 +47,14 @@ def test_the_lines_of_the_default_rules_are_the_ones_listed():
             assert f"{level.line:g}" in row
             assert f"{level.clear:g}" in row
             assert level.severity in row
+
+
+def test_the_window_that_is_shown_is_one():
+    (shown,) = re.findall(r'^{.*"revision".*}$', README, re.MULTILINE)
+    told = History()
+    told.engine = Engine(window=Settings().window)
+    for at, value in [(10 * n, 21.6) for n in range(26)] + [(270, 20.9), (280, 22.0), (290, 21.2)]:
+        told.reading(at, temperature=value)
+    told.reading(300)
+    (closed,) = told.engine.take_closed()
+    assert json.loads(shown) == json.loads(window_json(closed))

@@ -16,7 +16,7 @@ def describe(page: Rulebook) -> Iterator[str]:
     yield f"retire_after = {_text(_duration(page.retire_after))}"
     for name, table in _tables(page).items():
         yield ""
-        yield f'[rules."{name}"]'
+        yield f"[rules.{_text(name) if '.' in name else name}]"
         for field, value in table.items():
             yield f"{field} = {_text(value)}"
 

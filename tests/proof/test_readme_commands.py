@@ -148,7 +148,7 @@ def test_the_alert_of_the_readme_is_the_one_that_goes_out(house: House) -> None:
 
 
 def test_the_other_json_of_the_readme_is_what_it_says(house: House) -> None:
-    reading, _truth = [json.loads(b) for b in blocks("json") if '"type"' not in b]
+    reading, _truth, _window = [json.loads(b) for b in blocks("json") if '"type"' not in b]
     (house.folder / "one.jsonl").write_text(json.dumps(reading))
     house.done("smart-iot publish --file one.jsonl")
 
