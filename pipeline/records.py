@@ -130,7 +130,7 @@ def _quick(raw: bytes) -> Any:
     return fields if raw.count(b",") == len(fields) - 1 else None
 
 
-def _quick_all(raws: Sequence[bytes]) -> list[dict[str, Any]] | None:
+def _quick_all(raws: Sequence[bytes]) -> Sequence[dict[str, Any]] | None:
     """The same of many records, joined to one array: a fifth of the cost again.
 
     Each record begins with a brace, there is no other, and as many objects come out: so no object
