@@ -55,25 +55,28 @@ class Reader:
     def of_record(
         self, fields: dict[str, Any] | Rejected, record: Record
     ) -> tuple[Reading, Sequence[str]]:
-        return self._reading(fields, record.timestamp_ms / 1000)
+        if isinstance(fields, Rejected):
+            raise fields
+        return reading_of(
+            fields,
+            record.timestamp_ms / 1000,
+            named=self._named,
+            naive_timezone=self._zone,
+            known=self._known,
+        )
 
     def of_line(self, fields: dict[str, Any] | Rejected) -> tuple[Reading, Sequence[str]]:
-        arrived_at = None if isinstance(fields, Rejected) else fields.pop("arrived_at", None)
-        reading, refused = self._reading(fields, 0.0)
+        if isinstance(fields, Rejected):
+            raise fields
+        arrived_at = fields.pop("arrived_at", None)
+        reading, refused = reading_of(
+            fields, 0.0, named=self._named, naive_timezone=self._zone, known=self._known
+        )
         arrival = reading.time if arrived_at is None else self._arrival(arrived_at)
         if arrival is None:
             raise Rejected("no_time", "neither timestamp nor arrived_at")
         reading.record_time = round(arrival * 1000) / 1000
         return reading, refused
-
-    def _reading(
-        self, fields: dict[str, Any] | Rejected, record_time: float
-    ) -> tuple[Reading, Sequence[str]]:
-        if isinstance(fields, Rejected):
-            raise fields
-        return reading_of(
-            fields, record_time, named=self._named, naive_timezone=self._zone, known=self._known
-        )
 
     def _arrival(self, claim: Any) -> float:
         try:
