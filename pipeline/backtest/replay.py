@@ -16,15 +16,18 @@ from pipeline.home import home_of
 from pipeline.rules import Device, Engine, Event, PartitionClock, Reading, Rulebook
 
 WALL: Final = float("inf")  # no recording is of now
+DISORDER: Final = 300.0  # seconds behind what came before; more is no order of arrival
 
 
 class Replay:
-    """Judges by `rulebook`; `devices` are all that were heard of, each with its home's clock."""
+    """Judges by `rulebook`; `devices` are all that were heard of, each with its home's clock,
+    `disordered` counts readings whose turn would have been long before."""
 
     def __init__(self, rulebook: Rulebook, partitions: int) -> None:
         self.engine: Final = Engine(rulebook)
         self.devices: Final[dict[str, tuple[Device, PartitionClock]]] = {}
         self.clocks: Final = [PartitionClock() for _ in range(partitions)]
+        self.disordered = 0
 
     def reading(self, reading: Reading) -> tuple[str, list[Event]]:
         """The engine's verdict and events. Refused where the device has too many metrics."""
@@ -33,6 +36,8 @@ class Replay:
             known = self._meet(reading.device_id)
         device, clock = known
         at = clock.see(reading.record_time, WALL)
+        if at - reading.record_time > DISORDER:
+            self.disordered += 1
         return self.engine.reading(device, reading, at, clock.judged_from)
 
     def pass_time(self, partition: int, record_time: float) -> None:

@@ -71,6 +71,7 @@ class Backtest:
         self.tally.note(events)
         self.tally.ended_at = max(clock.clock for clock in self.replay.clocks)
         self.tally.devices = len(self.replay.devices)
+        self.tally.disordered = self.replay.disordered
         if self.comparison is not None and self._others is not None:
             self.comparison.note(events, self._others.settle())
             self.comparison.end()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 from pipeline.backtest.recording import Place, Record
+from pipeline.backtest.replay import DISORDER
 from pipeline.records import iso
 from pipeline.rules import Event
 
@@ -26,6 +27,7 @@ class Tally:
         self.fired: dict[str, Counter[str]] = defaultdict(Counter)  # device to rule to alerts
         self.lasted: dict[str, array[float]] = defaultdict(lambda: array("d"))
         self.devices = 0
+        self.disordered = 0
         self.ended_at = NEVER
 
     def note(self, events: Iterable[Event]) -> None:
@@ -46,7 +48,8 @@ class Tally:
         yield from self._rejections()
         fired = sum((rules for rules in self.fired.values()), Counter[str]())
         still_open = fired.total() - sum(map(len, self.lasted.values()))
-        yield f"{fired.total()} alerts of {len(self.fired)} devices, {still_open} still open"
+        alerts, devices = counted(fired.total(), "alert"), counted(len(self.fired), "device")
+        yield f"{alerts} of {devices}, {still_open} still open"
         if fired:
             yield ""
             yield from table(self._rules(fired))
@@ -55,10 +58,14 @@ class Tally:
 
     def _readings(self) -> Iterator[str]:
         until = "" if self.ended_at == NEVER else f" until {iso(self.ended_at)}"
-        yield f"{sum(self.verdicts.values())} readings of {self.devices} devices{until}"
+        readings = counted(sum(self.verdicts.values()), "reading")
+        yield f"{readings} of {counted(self.devices, 'device')}{until}"
         yield "  " + ", ".join(f"{verdict} {count}" for verdict, count in self.verdicts.items())
-        if self.verdicts["backfill"] > self.verdicts["judged"]:
-            yield "  most are older than what came before them: is it sorted by arrival?"
+        if self.disordered:
+            yield (
+                f"  {self.disordered} arrived more than {span(DISORDER)} before what stands above "
+                "them: lines are taken in the order in which they stand, so sort them by arrival"
+            )
 
     def _rejections(self) -> Iterator[str]:
         if self.rejected:
@@ -68,7 +75,7 @@ class Tally:
             yield from table(rows)
         if self.refused:
             values = ", ".join(f"{reason} {count}" for reason, count in self.refused.most_common())
-            yield f"{self.refused.total()} values left out: {values}"
+            yield f"{counted(self.refused.total(), 'value')} left out: {values}"
 
     def _rules(self, fired: Counter[str]) -> Iterator[Sequence[object]]:
         yield ("rule", "alerts", "devices", "open", "median", "longest")
@@ -88,6 +95,10 @@ class Tally:
 
 def named(place: Place) -> str:
     return str(place) if isinstance(place, Record) else f"line {place}"
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def span(seconds: float) -> str:

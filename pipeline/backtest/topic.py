@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from pipeline.backtest.recording import Batch, Record, Unreadable
@@ -112,12 +113,29 @@ def reading(
     """The records from the first one at `since` or later to the last before the first at `until`
     (seconds since the epoch; None: all there are)."""
     with asyncio.Runner() as runner:
+        tps = runner.run(_partitions(kafka, name))
         consumer = runner.run(_started(kafka))
         try:
-            parts = runner.run(_parts(consumer, name, since, until))
+            parts = runner.run(_parts(consumer, tps, since, until))
             yield Topic(runner, consumer, parts)
         finally:
             runner.run(consumer.stop())
+
+
+async def _partitions(kafka: dict[str, Any], name: str) -> list[TopicPartition]:
+    client = AIOKafkaClient(**kafka)
+    try:
+        await client.bootstrap()
+        # of all topics: a broker may create one that is asked for by its name
+        cluster = await client.fetch_all_metadata()
+    except (KafkaError, OSError) as error:
+        raise Unreadable(f"Kafka can't be reached: {error}") from None
+    finally:
+        await client.close()
+    partitions = cluster.partitions_for_topic(name)
+    if not partitions:
+        raise Unreadable("there is no such topic")
+    return [TopicPartition(name, partition) for partition in sorted(partitions)]
 
 
 async def _started(kafka: dict[str, Any]) -> AIOKafkaConsumer:
@@ -133,12 +151,11 @@ async def _started(kafka: dict[str, Any]) -> AIOKafkaConsumer:
 
 
 async def _parts(
-    consumer: AIOKafkaConsumer, name: str, since: float | None, until: float | None
+    consumer: AIOKafkaConsumer,
+    tps: Sequence[TopicPartition],
+    since: float | None,
+    until: float | None,
 ) -> list[Part]:
-    partitions = consumer.partitions_for_topic(name)
-    if not partitions:
-        raise Unreadable("there is no such topic")
-    tps = [TopicPartition(name, partition) for partition in sorted(partitions)]
     try:
         ends = await consumer.end_offsets(tps)
         starts = await consumer.beginning_offsets(tps)
