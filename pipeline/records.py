@@ -85,7 +85,10 @@ def reading_of(
         device_id = _device_id(device_id)
     time = fields.pop("timestamp", None)
     if time is not None:
-        time = _time(time, naive_timezone)
+        try:
+            time = parse_time(time, naive_timezone)
+        except ValueError as error:
+            raise Rejected("bad_timestamp", str(error)) from None
     sequence = fields.pop("sequence", None)
     if sequence is not None:
         sequence = _sequence(sequence)
@@ -211,13 +214,6 @@ def _device_id(given: Any) -> str:
     return given
 
 
-def _time(claim: Any, naive_timezone: tzinfo) -> float:
-    try:
-        return parse_time(claim, naive_timezone)
-    except ValueError as error:
-        raise Rejected("bad_timestamp", str(error)) from None
-
-
 def _sequence(given: Any) -> int | None:
     return given if type(given) is int and -(1 << 63) <= given < 1 << 63 else None
 
@@ -228,6 +224,8 @@ def _keep_metrics(fields: dict[str, Any], named: frozenset[str]) -> list[str]:
     refused: list[str] = []
     for name, value in fields.items():
         kind = type(value)
+        if kind is float and name in named and _LEAST <= value <= _GREATEST:
+            continue
         # Python compares a whole number of any length with a float, and NaN is never in between.
         if (kind is float or kind is int) and _LEAST <= value <= _GREATEST:
             if name not in named and not _is_name(name):

@@ -52,26 +52,19 @@ class Reader:
         self._zone: Final = naive_timezone
         self._known: Final = known
 
-    def of_record(
-        self, fields: dict[str, Any] | Rejected, record: Record
+    def read(
+        self, fields: dict[str, Any] | Rejected, place: Place
     ) -> tuple[Reading, Sequence[str]]:
-        if isinstance(fields, Rejected):
+        """The reading, and why single values were left out of it."""
+        if not isinstance(fields, dict):
             raise fields
-        return reading_of(
-            fields,
-            record.timestamp_ms / 1000,
-            named=self._named,
-            naive_timezone=self._zone,
-            known=self._known,
-        )
-
-    def of_line(self, fields: dict[str, Any] | Rejected) -> tuple[Reading, Sequence[str]]:
-        if isinstance(fields, Rejected):
-            raise fields
-        arrived_at = fields.pop("arrived_at", None)
+        arrived_at = fields.pop("arrived_at", None) if isinstance(place, int) else None
         reading, refused = reading_of(
             fields, 0.0, named=self._named, naive_timezone=self._zone, known=self._known
         )
+        if not isinstance(place, int):
+            reading.record_time = place.timestamp_ms / 1000
+            return reading, refused
         arrival = reading.time if arrived_at is None else self._arrival(arrived_at)
         if arrival is None:
             raise Rejected("no_time", "neither timestamp nor arrived_at")

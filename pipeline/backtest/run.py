@@ -43,10 +43,7 @@ class Backtest:
         reader, tally, replay = self._reader, self.tally, self.replay
         for fields, place in zip(batch.objects, batch.places, strict=True):
             try:
-                if isinstance(place, Record):
-                    reading, refused = reader.of_record(fields, place)
-                else:
-                    reading, refused = reader.of_line(fields)
+                reading, refused = reader.read(fields, place)
             except Rejected as rejected:
                 self._reject(rejected, place)
                 continue
