@@ -12,7 +12,8 @@ from pipeline.backtest.recording import Batch, Unreadable
 from pipeline.names import LARGEST_RECORD
 from pipeline.records import Rejected, objects
 
-CHUNK: Final = 1 << 18
+CHUNK: Final = 1 << 15  # bytes; with more, what was decoded has left the processor's cache
+LONGEST_ROW: Final = 1 << 18  # of CSV; what is longer comes in pieces, and is no row
 ROWS: Final = 1_000  # of a batch
 DELIMITERS: Final = ",;\t"
 
@@ -23,7 +24,7 @@ Tell = Callable[[], int]
 def json_lines(stream: BufferedIOBase, tell: Tell) -> Iterator[Batch]:
     """As they come, also of a pipe that stays open."""
     begun, first = b"", 1
-    while chunk := _readable(stream.read1):
+    while chunk := _readable(stream.read1, CHUNK):
         *texts, begun = (begun + chunk).split(b"\n")
         if texts:
             yield _batch(texts, first, tell())
@@ -109,12 +110,12 @@ def _value(column: str, cell: str) -> str | int | float:
 
 
 def _texts(stream: BufferedIOBase) -> Iterator[str]:
-    while line := _readable(stream.readline):
+    while line := _readable(stream.readline, LONGEST_ROW):
         yield line.decode("utf-8", "surrogateescape")
 
 
-def _readable(read: Callable[[int], bytes]) -> bytes:
+def _readable(read: Callable[[int], bytes], at_most: int) -> bytes:
     try:
-        return read(CHUNK)
+        return read(at_most)
     except (OSError, EOFError, zlib.error) as error:
         raise Unreadable(str(getattr(error, "strerror", None) or error)) from None
