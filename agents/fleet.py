@@ -28,9 +28,9 @@ from aiokafka.errors import KafkaError
 from agents.judge import Judge
 from agents.ownership import Ownership
 from agents.reach import Reach
-from agents.rekeying import home_of
 from pipeline import commands
 from pipeline.commands import EVERYBODY, Command, Quiet, Unsilence
+from pipeline.home import home_of
 from pipeline.rules.fleet import FLEET, NOBODY, RULE, Count, count, decide
 from pipeline.rules.lifecycle import Episode
 from pipeline.streams import App, end_process

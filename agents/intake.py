@@ -12,7 +12,8 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from typing import Final, cast
+from itertools import repeat
+from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from aiokafka import ConsumerRecord
@@ -21,10 +22,11 @@ from faust.types import EventT
 from agents.judge import Judge
 from agents.order import Chunk, Item, Order, Source
 from agents.ownership import Ownership
-from agents.rekeying import Forward, Forwarder, Origin, home_of
+from agents.rekeying import Forward, Forwarder, Origin
 from agents.writer import Closed, Writer
 from pipeline import metrics
-from pipeline.records import Rejected, decode
+from pipeline.home import home_of
+from pipeline.records import Rejected, objects, reading_of
 from pipeline.streams import App
 from tables.devices import READINGS, Partition
 
@@ -74,19 +76,24 @@ class Intake:
 
     def put(self, source: Source, event: EventT[list[ConsumerRecord]], wall: float) -> None:
         records = cast(list[ConsumerRecord], event.value)
-        items = [self._item(source, record) for record in records]
+        found = objects([record.value or b"" for record in records])
+        items = list(map(self._item, repeat(source), records, found))
         source.put(Chunk(event, items), wall)
         source.partition.unflushed += sum(len(record.value or b"") for record in records)
         self._order.came(source, mixed=any(item.is_foreign() for item in items))
 
-    def _item(self, source: Source, record: ConsumerRecord) -> Item:
+    def _item(
+        self, source: Source, record: ConsumerRecord, fields: dict[str, Any] | Rejected
+    ) -> Item:
         place = (source.partition.epoch, record.offset)
         origin = Origin(source.tp.topic, source.tp.partition, place, record.timestamp)
         try:
             if source.is_inbox:
                 origin = Origin.of(record)
-            reading, refused = decode(
-                record.value,
+            if isinstance(fields, Rejected):
+                raise fields
+            reading, refused = reading_of(
+                fields,
                 origin.timestamp / 1000,
                 named=self._judge.engine.rulebook.metrics_named,
                 naive_timezone=self._naive,

@@ -2,10 +2,10 @@
 
 A producer without a key, or with another partitioner than Kafka's own, puts a device's readings
 anywhere. The state of a device lives in one partition, its *home*: that of its id under Kafka's own
-partitioner (murmur2), whoever sent it with what key. Where the worker that reads a reading owns its
-home too, it applies it there at once. Otherwise it sends it to the home's *inbox*, a topic of ours,
-with its origin in headers: partition, epoch, offset and record time. The epoch tells a recreated
-topic, whose offsets begin anew.
+partitioner (`pipeline/home.py`), whoever sent it with what key. Where the worker that reads a
+reading owns its home too, it applies it there at once. Otherwise it sends it to the home's *inbox*,
+a topic of ours, with its origin in headers: partition, epoch, offset and record time. The epoch
+tells a recreated topic, whose offsets begin anew.
 
 Once, and not less. A home remembers of each partition the highest place (epoch, offset) of a
 reading that it has applied; what isn't above that is a repeat. This is right as long as nothing
@@ -32,7 +32,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord
-from aiokafka.partitioner import murmur2
 
 from pipeline import metrics
 from pipeline.names import LARGEST_RECORD
@@ -41,11 +40,6 @@ from pipeline.rows import Place
 from pipeline.settings import Settings
 
 LONGEST_KEY: Final = 100_000  # bytes of a key that are sent on
-
-
-def home_of(device_id: str, partitions: int) -> int:
-    """The partition of a device: that of its id under Kafka's own partitioner."""
-    return int((murmur2(device_id.encode()) & 0x7FFFFFFF) % partitions)
 
 
 class Origin(NamedTuple):

@@ -19,6 +19,7 @@ COMMANDS = (
     "publish",
     "watch",
     "check",
+    "backtest",
 )  # each is the function of that name in its own module
 
 

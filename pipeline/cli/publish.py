@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import os
 import select
 import sys
 import time
-import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from io import BufferedIOBase
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import click
 
 from pipeline.cli import Refusal
 from pipeline.cli.delivery import LONGEST_RECORD, Delivery, Record
+from pipeline.cli.opened import opened
 from pipeline.records import Rejected, decode
 from pipeline.settings import Settings, from_environment
 
@@ -160,7 +158,7 @@ class Sending:
 
 
 def _send_file(sending: Sending, path: str) -> None:
-    with _opened(path) as (stream, size, tell):
+    with opened(path) as (stream, size, tell):
         lines = read_lines(stream, tell)
         if size is None or not sys.stderr.isatty():
             asyncio.run(sending.send(lines, None))
@@ -169,26 +167,7 @@ def _send_file(sending: Sending, path: str) -> None:
             asyncio.run(sending.send(lines, lambda line: bar.update(line.read - bar.pos)))
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[tuple[BinaryIO, int | None, Callable[[], int]]]:
-    """A stream of unpacked bytes, the size of what is read (None: unknown), how much was read."""
-    if path == "-":
-        yield sys.stdin.buffer, None, lambda: 0
-        return
-    try:
-        with Path(path).open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if path.endswith(".gz"):
-                with gzip.open(file) as unpacked:
-                    yield unpacked, size, file.tell  # type: ignore[misc]
-            else:
-                yield file, size, file.tell
-    except (OSError, EOFError, zlib.error) as error:
-        why = getattr(error, "strerror", None) or error
-        raise Refusal(f"{path} can't be read: {why}") from None
-
-
-async def read_lines(stream: BinaryIO, tell: Callable[[], int]) -> AsyncIterator[Line]:
+async def read_lines(stream: BufferedIOBase, tell: Callable[[], int]) -> AsyncIterator[Line]:
     """The lines as they arrive, also of a pipe that stays open."""
     number, begun = 0, b""
     while chunk := await _chunk(stream):
@@ -202,7 +181,7 @@ async def read_lines(stream: BinaryIO, tell: Callable[[], int]) -> AsyncIterator
         yield Line(number + 1, begun, tell())
 
 
-async def _chunk(stream: BinaryIO) -> bytes:
+async def _chunk(stream: BufferedIOBase) -> bytes:
     if stream is not sys.stdin.buffer:
         return stream.read(CHUNK)
     # a thread that waits without end would outlive Ctrl-C; what was sent meanwhile must get out

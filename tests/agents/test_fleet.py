@@ -10,7 +10,7 @@ import pytest
 from agents.commands import Commands
 from agents.fleet import FLEET_KEY, FleetWatch
 from agents.judge import Judge
-from agents.rekeying import home_of
+from pipeline.home import home_of
 from pipeline.rules.engine import Engine, Reading
 from pipeline.rules.fleet import FLEET
 from tables.devices import Partition

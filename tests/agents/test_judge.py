@@ -9,8 +9,8 @@ from faust.types import TP
 
 from agents.intake import MOST_WINDOWS, Intake, is_full
 from agents.judge import LARGEST_REJECTED, Judge
-from agents.rekeying import home_of
 from agents.writer import take_cut
+from pipeline.home import home_of
 from pipeline.rules import Rulebook
 from pipeline.rules.engine import Engine
 from pipeline.settings import SHORTEST_WINDOW

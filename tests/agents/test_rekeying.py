@@ -7,40 +7,13 @@ import random
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner as AiokafkaPartitioner
-from kafka.partitioner.default import murmur2 as kafka_python_hash
 
-from agents.rekeying import LONGEST_KEY, Forward, Forwarder, Origin, home_of
+from agents.rekeying import LONGEST_KEY, Forward, Forwarder, Origin
 from pipeline.records import Rejected
 from pipeline.settings import Settings
 from tests.agents.shell import Record
 from tests.proof.kafka import read_topic
 from tests.proof.worker import free_port
-
-PARTITIONS = list(range(8))
-IDS = ["attic", "house-1", "8", "käfer", "嗨", "a" * 128]
-
-
-@pytest.mark.parametrize(
-    ("text", "hashed"),
-    [  # Kafka's own test of its hash: org.apache.kafka.common.utils.UtilsTest
-        ("21", -973932308),
-        ("foobar", -790332482),
-        ("a-little-bit-long-string", -985981536),
-        ("a-little-bit-longer-string", -1486304829),
-        ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
-        ("abc", 479470107),
-    ],
-)
-def test_a_device_is_at_home_where_java_puts_its_key(text, hashed):
-    assert home_of(text, 12) == (hashed & 0x7FFFFFFF) % 12
-
-
-@pytest.mark.parametrize("device_id", IDS)
-def test_a_device_is_at_home_where_python_clients_put_its_key(device_id):
-    key, home = device_id.encode(), home_of(device_id, len(PARTITIONS))
-    assert AiokafkaPartitioner()(key, PARTITIONS, PARTITIONS) == home
-    assert (kafka_python_hash(key) & 0x7FFFFFFF) % len(PARTITIONS) == home
 
 
 def test_an_origin_comes_back_from_the_headers_of_a_record():

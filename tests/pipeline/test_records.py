@@ -377,6 +377,60 @@ def test_a_plain_reading_goes_the_quick_way_and_a_duplicate_never() -> None:
     assert records._quick(b'{"a": 1, "b": {"c": 1, "c": 1}}') is None
 
 
+# -- many at once
+
+PLAIN = [
+    b'{"device_id": "d", "temperature": 1}',
+    b'{"device_id": "\\u00e9", "site": "x"}\r',
+    b'{"t": 2.5, "n": null, "b": true}',
+]
+ODD = [
+    *(b"", b"{", b"}", b"{}", b"[]", b"5", b",", b'"', b"{,", b"\xff", b" "),
+    *(b'{"a": 1', b'"b": 2}', b'{"a": 1, ', b'{"a": "x', b'{", "b": 2}', b'y", "b": 2}'),
+    *(b'{"a": 1},', b'{"a": 1},{"b": 2}', b'{"a": 1} 5', b' {"a": 1}', b'{"a": 1}\n{"b": 2}'),
+    *(b'{"a": 1, "a": 2}', b'{"a": "1,2"}', b'{"a": {"b": 1, "b": 2}}', b'{"a": [1, 2]}'),
+    *(b'{"a": NaN}', b'{"a": 1e999}', b'{"a": ' + b"1" * 5_000 + b"}", b'{"a": "\\ud800"}'),
+]
+
+
+def seen(found: Any) -> str:
+    """What it is, or why it is nothing."""
+    return found.reason if isinstance(found, Rejected) else repr(found)
+
+
+def one_by_one(raws: list[bytes]) -> list[str]:
+    found = []
+    for raw in raws:
+        try:
+            found.append(seen(records._fields(raw)))
+        except Rejected as rejected:
+            found.append(seen(rejected))
+    return found
+
+
+@given(st.lists(st.sampled_from([*PLAIN, *ODD])))
+@example([b'{"a": 1},{"b": 2}', b'{"a": 1', b'"b": 2}'])
+@example([b'{"a": "x', b'{", "b": 2}', b'{"a": 1},{"b": 2}'])
+@example([b'{"a": 1},{"b": 2}', b'{"a": "x', b'{"}'])
+def test_many_records_are_read_as_one_after_the_other(raws: list[bytes]) -> None:
+    assert list(map(seen, records.objects(raws))) == one_by_one(raws)
+
+
+@given(st.lists(FIELDS, max_size=4))
+def test_many_plain_records_are_read_as_one_after_the_other(made: list[dict[str, Any]]) -> None:
+    raws = [json.dumps(fields).encode() for fields in made]
+    assert list(map(seen, records.objects(raws))) == one_by_one(raws)
+
+
+def test_plain_records_are_read_in_one_go_and_duplicates_never() -> None:
+    assert records._quick_all(PLAIN) is not None
+    assert records._quick_all([*PLAIN, b'{"a": 1, "a": 1}']) is None
+    assert records._quick_all([*PLAIN, b'{"a": {"b": 1}}']) is None
+    large = b'{"a": "' + b"x" * MAX_BYTES + b'"}'
+    assert records._quick_all([*PLAIN, large]) is None
+    assert records._quick_all([large[: MAX_BYTES // 2] + b'"}'] * 3) is not None
+
+
 # -- events
 
 FIELDS_OF_AN_EVENT = [

@@ -221,6 +221,28 @@ def _finds_no_mistake(house: House, command: str) -> None:
     assert "[rules.battery]" in said if "--device" in command else "no mistakes" in said
 
 
+@checks(
+    "smart-iot backtest --rules rules.toml recorded.jsonl.gz >events.jsonl",
+    "smart-iot backtest --compare rules.toml recorded.csv >events.jsonl",
+    "smart-iot backtest --topic readings --from 2026-11-01 --to 2026-12-01 >events.jsonl",
+)
+def _says_what_rules_would_have_said(house: House, command: str) -> None:
+    line = json.dumps({"device_id": "kiln", "temperature": 36.5, "timestamp": 1793836800})
+    (house.folder / "recorded.jsonl.gz").write_bytes(gzip.compress(line.encode()))
+    (house.folder / "recorded.csv").write_text(
+        "device_id,temperature,timestamp\nkiln,36.5,1793836800"
+    )
+    (house.folder / "rules.toml").write_bytes((ROOT / "deploy" / "rules.toml").read_bytes())
+    (house.folder / "kiln.jsonl").write_text(line)
+    house.done("smart-iot publish --file kiln.jsonl --preserve-time")
+    said = house.done(command)
+    events = [json.loads(text) for text in (house.folder / "events.jsonl").open()]
+    fired = [event["rule"] for event in events if event["device_id"] == "kiln"]
+    assert fired == ["temperature-high"]
+    assert "temperature-high" in said
+    assert ("removed" in said) is ("--compare" in command)
+
+
 # --- watching and running -----------------------------------------------------------------------
 
 

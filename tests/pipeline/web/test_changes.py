@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from agents.rekeying import home_of
 from pipeline import commands
+from pipeline.home import home_of
 from pipeline.names import Names
 from pipeline.records import iso
 from pipeline.rules.silence import AT_MOST, Silence

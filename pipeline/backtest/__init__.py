@@ -1,0 +1,1 @@
+"""Recorded readings in; the events a worker would have announced, and what they come to, out."""
