@@ -2,7 +2,8 @@
 
 A record time is a producer's claim, so the clock is a robust maximum and never one record's word.
 Far behind the wall clock the partition is a replay: its time is the records' own. Once it has come
-close it is live, and the silence of its devices is judged by the wall clock.
+close it is live, and the silence of its devices is judged by the wall clock, which then vouches for
+what has passed, though nobody sent for hours, and against what hasn't yet.
 
 No clock is read here. The object is mutated in place.
 """
@@ -39,7 +40,9 @@ class PartitionClock:
         before = self.clock
         if self._records < WITNESSES:
             self._provisional(record_time)
-        if record_time - self.clock > JUMP:
+        elif self.live and record_time - wall > self._live_within:
+            record_time = wall
+        if record_time - self.clock > JUMP and not self._has_passed(record_time, wall):
             self._jump(record_time)
         else:
             if self._ahead:
@@ -95,6 +98,11 @@ class PartitionClock:
             # What a wrong clock made live isn't.
             self.live = False
             self.judged_from = UNKNOWN
+
+    def _has_passed(self, record_time: float, wall: float) -> bool:
+        """Whether the wall clock is witness enough. In a backlog, only for what is of now."""
+        of_now = abs(wall - record_time) <= self._live_within
+        return of_now or (self.live and self.watching and record_time <= wall)
 
     def _jump(self, record_time: float) -> None:
         self._ahead.append(record_time)

@@ -42,7 +42,7 @@ def test_the_clock_is_a_maximum_that_no_single_record_can_move_by_more_than_an_h
     assert ats(times) == expected
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=4), st.floats(2e6, 1e10))
+@given(st.lists(st.floats(0, 1e6), min_size=4), st.floats(2e6, AGES / 2))
 def test_one_wrong_record_among_honest_ones_changes_nothing(
     times: list[float], wrong: float
 ) -> None:
@@ -121,6 +121,46 @@ def test_what_the_wall_clock_vouches_for_no_old_record_takes_the_place_of() -> N
     assert clock.see(NOW - 1e7, NOW + 600) == NOW
     assert clock.see(NOW + 600, NOW + 600) == NOW + 600
     assert clock.live
+
+
+def alive(at: float) -> PartitionClock:
+    """A partition that is read as its readings come."""
+    clock = PartitionClock()
+    for second in range(3):
+        clock.see(at - 2 + second, at - 2 + second)
+    clock.caught_up(at)
+    return clock
+
+
+@pytest.mark.parametrize(
+    ("record", "wall", "expected"),
+    [  # after two hours in which nobody sent
+        (2 * H, 2 * H, 2 * H),
+        (2 * H - 50, 2 * H, 2 * H - 50),
+        (1.5 * H, 2 * H, 1.5 * H),  # measured when nothing could be sent, and it has passed
+        (2 * H + 50, 2 * H, 2 * H + 50),
+        (2 * H + 61, 2 * H, 2 * H),  # of what hasn't passed the wall clock knows better
+        (9 * H, 2 * H, 2 * H),
+        (1e10, 2 * H, 2 * H),
+    ],
+)
+def test_the_wall_clock_vouches_for_a_live_partition_that_was_quiet_for_hours(
+    record: float, wall: float, expected: float
+) -> None:
+    clock = alive(NOW)
+    assert clock.see(NOW + record, NOW + wall) == NOW + expected
+
+
+def test_no_number_of_records_ahead_of_the_wall_clock_moves_a_live_partition() -> None:
+    clock = alive(NOW)
+    assert [clock.see(NOW + 2 * H + n, NOW + n) for n in range(5)] == [NOW + n for n in range(5)]
+
+
+def test_a_backlog_of_a_live_partition_believes_no_single_jump() -> None:
+    clock = alive(NOW)
+    clock.resume()
+    assert clock.see(NOW + 5 * H, NOW + 9 * H) == NOW
+    assert clock.see(NOW + 10, NOW + 9 * H) == NOW + 10
 
 
 def test_a_replay_that_a_wrong_first_record_made_live_is_a_replay_again() -> None:
