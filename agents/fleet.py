@@ -147,7 +147,7 @@ def _count(partition: Partition) -> Count:
 
 
 def _hold(episode: Episode, rule: str, wall: float) -> Quiet:
-    starts_at = episode.started_ms / 1000
+    starts_at = episode.started_ms / 1000 - 1.0  # rounded, it may be later than it fell due
     return Quiet(
         episode.alert_id,
         FLEET,

@@ -19,12 +19,14 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.ownership import Ownership
+from pipeline.rules.offline import cadence, learn
 from pipeline.streams import App
 from tables.devices import Partition
 
 log = logging.getLogger(__name__)
 
-LATELY: Final = 30.0  # seconds
+LATELY: Final = 30.0  # seconds at the least
+GAPS: Final = 8  # between arrivals, of which the median is what is usual
 
 
 class Look(NamedTuple):
@@ -40,7 +42,9 @@ class Reach:
         self._app = app
         self._ownership = ownership
         self._looks: dict[int, Look] = {}
-        self._newest: tuple[float, Mapping[TP, int]] = (0.0, {})  # ends, and since when they stand
+        self._sent: Mapping[TP, int] = {}  # where all readings end,
+        self._sent_at = 0.0  # and since when
+        self._gaps: list[float] = []
         self._admin: AIOKafkaAdminClient | None = None
 
     async def look(self, wall: float) -> None:
@@ -60,15 +64,17 @@ class Reach:
             log.debug("where the sources end isn't known: %r", error)
             return
         sent = {tp: ends.get(tp, 0) for tp in readings}
-        if sent != self._newest[1]:
-            self._newest = (wall, sent)
+        if sent != self._sent:
+            if self._sent:
+                learn(self._gaps, wall - self._sent_at, GAPS)
+            self._sent, self._sent_at = sent, wall
         if self._ownership.owned is owned:  # else a rebalance came in between
             for partition in owned.values():
                 self._note(partition, Look(wall, ends), others, committed)
 
     def arrives(self, wall: float) -> bool:
-        """Whether anybody has sent a reading lately."""
-        return wall - self._newest[0] < LATELY
+        """Whether anybody has sent a reading lately, as this fleet goes."""
+        return wall - self._sent_at < max(LATELY, 3 * cadence(self._gaps))
 
     def _note(
         self, partition: Partition, now: Look, others: Collection[TP], committed: Mapping[TP, int]

@@ -4,7 +4,7 @@ Many devices that fall silent together are one thing that broke: a gateway, a ne
 publishes for them. There must be `MANY` of them within `TOGETHER` seconds, and a `SHARE` of those
 that were live, unless nothing at all arrives any more; then those that are a moment behind are
 waited for. The reason is `ingest_silent` while nothing arrives, else `fleet_offline`. The alert is
-over when readings arrive, and less than half of what was needed is still silent.
+over when readings arrive, and less than half of what it takes for one is still silent.
 
 Its state is a device's of its own, which sends no readings.
 """
@@ -74,9 +74,7 @@ def decide(fleet: Device, counts: Collection[Count], arriving: bool, at: float) 
 
 def _begin(alerts: Alerts, counts: Collection[Count], arriving: bool, at: float) -> list[Event]:
     recent = sum(one.recent for one in counts)
-    live = sum(one.live for one in counts)
-    needed = max(MANY, SHARE * (live + recent)) if arriving else MANY
-    if recent < needed:
+    if recent < (_needed(counts, recent) if arriving else MANY):
         alerts.drop(PENDING)
         return []
     if at - alerts.progress.setdefault(PENDING, [at])[0] < GATHERED:
@@ -84,8 +82,8 @@ def _begin(alerts: Alerts, counts: Collection[Count], arriving: bool, at: float)
     alerts.drop(PENDING)
     ids = sorted(device_id for one in counts for device_id in one.ids)[:LISTED]
     silent = sum(one.silent for one in counts)
-    # whether anything arrives, and how many are silent when it is over
-    alerts.progress[RULE] = [float(arriving), silent - recent + needed / 2]
+    # whether anything arrives, and how many were silent before
+    alerts.progress[RULE] = [float(arriving), float(silent - recent)]
     first = min(one.first for one in counts)
     fired = alerts.fire(
         RULE, "danger", _reason(arriving), first, at, count=recent, kind="fleet", devices=ids
@@ -97,13 +95,18 @@ def _go_on(
     alerts: Alerts, episode: Episode, counts: Collection[Count], arriving: bool, at: float
 ) -> list[Event]:
     progress = alerts.progress[RULE]
-    if arriving and sum(one.silent for one in counts) < progress[1]:
+    silent = sum(one.silent for one in counts) - progress[1]
+    if arriving and 2 * silent < _needed(counts, silent):
         del alerts.progress[RULE]
         return [alerts.resolve(episode, "device_returned", at, at)]
     if progress[0] == float(arriving):
         return []
     progress[0] = float(arriving)
     return [alerts.restate(episode, _reason(arriving), at)]
+
+
+def _needed(counts: Collection[Count], silent: float) -> float:
+    return max(MANY, SHARE * (sum(one.live for one in counts) + silent))
 
 
 def _reason(arriving: bool) -> str:

@@ -213,3 +213,16 @@ async def test_the_alert_of_a_fleet_is_acknowledged_like_any(worker: Worker):
     worker.commands.take(partition, record)
     assert worker.told()[-1] == ("acked", "manual")
     assert episode.acked_by == "ada"
+
+
+async def test_what_fell_due_a_fraction_of_a_millisecond_before_the_alert_started_is_held(
+    worker: Worker,
+):
+    worker.devices(live=0, silent=9)
+    due = T0 - 1.0003
+    for number in range(PARTITIONS):
+        silent = worker.partition(number).silent
+        silent.update(dict.fromkeys(silent, (T0, due)))
+    await worker.watch()
+    (silence,) = worker.partition(0).silences
+    assert silence.matches("0-0", "offline", "warning", due)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
-from agents.reach import Reach
+from agents.reach import LATELY, Reach
 from tables.devices import UNKNOWN
 from tests.agents.shell import T0, App, Owner
 
@@ -125,3 +126,18 @@ async def test_a_worker_without_partitions_asks_nothing(monkeypatch):
     monkeypatch.setattr(worker.app.consumer, "highwaters", lambda *tps: asked.append(tps))
     await worker.reach.look(10)
     assert asked == []
+
+
+@pytest.mark.parametrize(("every", "usual"), [(1.0, LATELY), (60.0, 180.0)])
+async def test_nothing_arrives_when_nothing_has_for_longer_than_is_usual(every, usual):
+    worker = Worker(OURS)
+    for number in range(1, 10):
+        worker.sent(OTHERS, number)
+        await worker.look(number * every)
+    last = 9 * every
+    await worker.look(last + usual - 1)
+    assert worker.reach.arrives(last + usual - 1)
+    assert not worker.reach.arrives(last + usual)
+    worker.sent(OTHERS, 99)
+    await worker.look(last + usual)
+    assert worker.reach.arrives(last + usual)
