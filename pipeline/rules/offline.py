@@ -15,9 +15,9 @@ NEVER: Final = float("inf")
 
 def learn(gaps: list[float], gap: float, keep: int) -> None:
     """Remember a gap and forget the oldest beyond `keep`."""
+    while len(gaps) >= keep:
+        del gaps[0]
     gaps.append(gap)
-    if len(gaps) > keep:
-        del gaps[: len(gaps) - keep]
 
 
 def cadence(gaps: list[float]) -> float:
