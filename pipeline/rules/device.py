@@ -73,16 +73,17 @@ class Device:
         for name, value in values.items():
             metric = self.metrics.get(name)
             if metric is None:
-                self._meet(name).value = value
-            else:
-                metric.value = value
+                metric = self._meet(name)
+            metric.value = value
 
     def count(self, values: dict[str, float], time: float) -> None:
         """Into the open window; and remember them, unless they are late."""
         is_newest = time >= self.time
+        metrics = self.metrics
         for name, value in values.items():
-            metric = self.metrics.get(name)
-            if metric is None:
+            try:
+                metric = metrics[name]
+            except KeyError:
                 metric = self._meet(name)
             if is_newest:
                 metric.value = value
