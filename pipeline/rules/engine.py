@@ -170,6 +170,14 @@ class Engine:
         )
         return NEVER if is_told else self._offline_at(device, page, judged_from)
 
+    def never_before(self, device: Device) -> float:
+        """Nothing is due sooner, reminders apart: a lower bound of `due`, and cheaper."""
+        page = self._page(device)
+        wait = page.retire_after
+        if page.offline is not None:
+            wait = min(wait, offline.at_least(page.offline, device.gaps))
+        return device.last_seen + wait
+
     def acknowledge(
         self, device: Device, alert_id: str, by: str, note: str | None, at: float
     ) -> list[Event]:

@@ -5,6 +5,7 @@ Only `at` counts here, never the device's own clock: what matters is when we hea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from pipeline.rules.rulebook import Offline
@@ -36,6 +37,13 @@ def limit(rule: Offline, gaps: list[float]) -> float:
     if rule.after is not None:
         return rule.after
     return max(rule.floor, rule.factor * cadence(gaps))
+
+
+def at_least(rule: Offline, gaps: Sequence[float]) -> float:
+    """The limit is no less; cheaper to ask for than that."""
+    if rule.after is not None:
+        return rule.after
+    return max(rule.floor, rule.factor * min(gaps)) if gaps else rule.floor
 
 
 def is_dense(rule: Offline, gaps: list[float], since: float) -> bool:
