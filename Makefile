@@ -6,6 +6,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 UP_ARGS ?=
 RUN := .venv/bin/python -m
 PIP := $(RUN) pip --quiet --disable-pip-version-check
@@ -55,10 +56,10 @@ test-compiled: build/compiled/built ## run the tests of the core against a wheel
 		$(PYTEST_ARGS)
 
 bench-core: build/compiled/built ## what the core costs a reading, plain and compiled; two minutes
-	$(RUN) tests.benchmarks.core --compiled build/compiled
+	$(RUN) tests.benchmarks.core --compiled build/compiled $(BENCH_ARGS)
 
 wheel: venv ## dist/*.whl, with a compiled core; it needs a C compiler and Python's headers
-	rm -rf build
+	rm -rf build dist
 	SMART_IOT_CORE=compiled $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 # As it is installed, but aside: what stands here comes before the checkout for whoever runs here
