@@ -1,16 +1,20 @@
 # All of the house's commands. Every one does its own set-up; paths are relative, so that a
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
-.PHONY: help demo venv test test-quick lint lock screenshot clean
+.PHONY: help demo venv test test-quick test-compiled bench-core lint lock wheel screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 UP_ARGS ?=
 RUN := .venv/bin/python -m
-PIP := $(RUN) pip install --quiet --disable-pip-version-check
+PIP := $(RUN) pip --quiet --disable-pip-version-check
 UV := $(RUN) uv pip install --quiet --python .venv/bin/python
-install = $(1) --require-hashes -r requirements.lock && $(1) --no-deps -e .
+# With the pinned setuptools, so nothing is fetched that isn't pinned
+install = $(1) --require-hashes -r requirements.lock && $(1) --no-build-isolation --no-deps -e .
+# What runs the core, beside the whole of its own tests
+CORE_TESTS := tests/pipeline/rules tests/pipeline/test_records.py tests/agents tests/tables
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -32,7 +36,7 @@ venv: .venv/installed ## make .venv: what requirements.lock pins, and the projec
 	@echo 'installing what requirements.lock pins, once: this takes a minute at most…'
 	@# uv takes a quarter of pip's time; where it isn't to be had, or finds no way out, pip does it
 	@awk '/^[^ ]/ { ours = /^uv==/ } ours' requirements.lock >.venv/uv.lock
-	@{ $(PIP) --require-hashes -r .venv/uv.lock && $(call install,$(UV)) || $(call install,$(PIP)); } \
+	@{ $(PIP) install --require-hashes -r .venv/uv.lock && $(call install,$(UV)) || $(call install,$(PIP) install); } \
 		>.venv/install.log 2>&1 || { \
 		echo "not all packages could be installed ($$(grep ERROR .venv/install.log | tail -n 1)):" \
 			"is there a network, and room on the disk? Then run make again; pip's own words" \
@@ -45,6 +49,26 @@ test: venv ## run every test; without Java 17 and Maven, those that need Apache 
 test-quick: venv ## run the tests that need no Kafka, in less than a minute
 	$(RUN) pytest -m "not kafka and not slow" $(PYTEST_ARGS)
 
+test-compiled: build/compiled/built ## run the tests of the core against a wheel with a compiled one
+	rm -rf build/compiled/tests
+	cp -R tests setup.cfg README.md deploy build/compiled
+	cd build/compiled && EXPECTED_CORE=compiled ../../$(RUN) pytest -m "not kafka" $(CORE_TESTS) \
+		$(PYTEST_ARGS)
+
+bench-core: build/compiled/built ## what the core costs a reading, plain and compiled; two minutes
+	$(RUN) tests.benchmarks.core --compiled build/compiled $(BENCH_ARGS)
+
+wheel: venv ## dist/*.whl, with a compiled core; it needs a C compiler and Python's headers
+	rm -rf build dist
+	SMART_IOT_CORE=compiled $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+# As it is installed, but aside: what stands here comes before the checkout for whoever runs here
+build/compiled/built: .venv/installed setup.py setup.cfg $(wildcard pipeline/*.py pipeline/*/*.py \
+		agents/*.py tables/*.py)
+	rm -rf build
+	SMART_IOT_CORE=compiled $(PIP) install --no-deps --no-build-isolation --target build/compiled .
+	@touch $@
+
 lint: venv ## look at style, types and the directions of imports
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -53,7 +77,7 @@ lint: venv ## look at style, types and the directions of imports
 
 lock: ## pin anew what setup.cfg asks for, with hashes
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	$(RUN) uv --version >/dev/null 2>&1 || $(PIP) uv
+	$(RUN) uv --version >/dev/null 2>&1 || $(PIP) install uv
 	$(RUN) uv pip compile setup.cfg --all-extras --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --upgrade --quiet \
 		--output-file requirements.lock

@@ -9,7 +9,6 @@ A check carries no time; what it settles up to is decided where it is read (`jud
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Iterable
 
 from aiokafka.errors import KafkaError
@@ -20,22 +19,24 @@ from tables.devices import Partition, Row
 
 WAIT = 5.0  # seconds that the word of a device's silence waits for that of its fleet's (`fleet`)
 INTERVAL = 1.0  # seconds between two looks
-AT_MOST = 2_000  # devices of a partition that one look takes up: the rest waits for the next one
+AT_MOST = 10_000  # devices of a partition that one look takes up: the rest waits for the next one
 AGAIN = 5.0  # seconds after which an unanswered check is sent again
 
 NEVER = float("inf")
+UNKNOWN = float("-inf")
 
 
 def plan(engine: Engine, partition: Partition, row: Row) -> None:
     """Note when the device may next be due, if that is earlier than what is noted."""
     alerts, marked = row.device.alerts, partition.silences.marked
     may_be_sooner = (alerts is not None and bool(alerts.open)) or row.device.id in marked
-    if row.wake_at <= row.device.last_seen + engine.calm and not may_be_sooner:
-        return  # nothing can be due sooner
+    row.not_before = UNKNOWN if may_be_sooner else engine.never_before(row.device)
+    if row.wake_at <= row.not_before:
+        return
     when = due(engine, partition, row)
     if when < row.wake_at:
         row.wake_at = when
-        heapq.heappush(partition.plan, (when, row.device.id))
+        partition.plan.add(when, row.device.id)
 
 
 def due(engine: Engine, partition: Partition, row: Row) -> float:
@@ -48,22 +49,21 @@ def nominate(engine: Engine, partition: Partition) -> list[str]:
     """The devices that may be due now; each is planned again, in case its check is lost."""
     horizon = partition.horizon()
     due_now: list[str] = []
-    for _ in range(AT_MOST):
-        if not partition.plan or partition.plan[0][0] > horizon:
-            break
-        planned, device_id = heapq.heappop(partition.plan)
+    for planned, device_id in partition.plan.take(horizon, AT_MOST):
         row = partition.rows.get(device_id)
         if row is None or row.wake_at != planned:
             continue  # gone, or planned earlier since
-        row.wake_at = NEVER
-        if due(engine, partition, row) > horizon:
-            plan(engine, partition, row)
-            continue
-        waits = _has_fallen_silent(engine, partition, row, horizon)
-        if not waits:
-            due_now.append(device_id)
-        row.wake_at = horizon + (WAIT if waits else AGAIN)
-        heapq.heappush(partition.plan, (row.wake_at, device_id))
+        # Of most it is enough to know that they have sent since; the device isn't looked at.
+        row.wake_at = row.not_before
+        if row.wake_at <= horizon:
+            row.wake_at = due(engine, partition, row)
+        if row.wake_at <= horizon:
+            waits = _has_fallen_silent(engine, partition, row, horizon)
+            if not waits:
+                due_now.append(device_id)
+            row.wake_at = horizon + (WAIT if waits else AGAIN)
+        if row.wake_at < NEVER:
+            partition.plan.add(row.wake_at, device_id)
     return due_now
 
 

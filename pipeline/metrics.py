@@ -8,8 +8,17 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
+from pipeline.about import CORE, VERSION
+
 REGISTRY = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
+BUILD_INFO = Gauge(
+    "smart_iot_build_info",
+    "1, with the version, and whether the core is compiled or plain Python",
+    ["version", "core"],
+    registry=REGISTRY,
+)
+BUILD_INFO.labels(VERSION, CORE).set(1)
 
 LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,

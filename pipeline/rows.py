@@ -35,7 +35,7 @@ decode = msgspec.msgpack.Decoder().decode
 class Row:
     """A device, what is applied to it, and the events it has decided that nobody has yet."""
 
-    __slots__ = ("applied", "device", "foreign", "outbox", "wake_at")
+    __slots__ = ("applied", "device", "foreign", "not_before", "outbox", "wake_at")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Row:
         self.outbox = outbox
         self.foreign = foreign  # partition to the last place there that is applied
         self.wake_at = float("inf")  # the earliest time for which a check is planned
+        self.not_before = float("-inf")  # nothing is due before this
 
     def is_over(self) -> bool:
         """Retired, and nothing is left to say: the row can be deleted."""

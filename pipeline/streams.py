@@ -20,6 +20,7 @@ from faust.types import TP
 from mode import Service
 from yarl import URL
 
+from pipeline.about import CORE, VERSION
 from pipeline.logs import logging_config
 from pipeline.names import LARGEST_RECORD, Names
 from pipeline.settings import Settings, SettingsError, from_environment
@@ -116,7 +117,7 @@ class App(faust.App):
         for table in self.tables.values():
             table.partitions = partitions
         self.folder, self._lock_file = claim_folder(self.settings.state_dir / cluster)
-        log.info("state is kept in %s", self.folder)
+        log.info("version %s, %s core; state is kept in %s", VERSION, CORE, self.folder)
 
 
 def claim_folder(parent: Path) -> tuple[Path, int]:

@@ -49,6 +49,7 @@ from pipeline.rules.fleet import FLEET
 from pipeline.rules.silence import Silences
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.streams import App, app
+from tables.plan import Plan
 
 __all__ = [
     "CHECKS", "COMMANDS", "PARTITION_KEY", "READINGS", "Outgoing", "Partition", "Rejection", "Row",
@@ -121,7 +122,7 @@ class Partition:
         self.silences = Silences()
         # devices that are offline, or about to be: when they were found so, and when it was due
         self.silent: dict[str, tuple[float, float]] = {}
-        self.plan: list[tuple[float, str]] = []  # heap of (due, device): when to send a check
+        self.plan = Plan()  # when to send checks
         self.undelivered = 0  # events decided since the last cut
         self.unflushed = 0  # bytes of readings taken since then
         self.unjudged: list[str] = []  # devices that other rules may have judged, for a sweep

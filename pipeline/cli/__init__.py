@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from pipeline.about import CORE, VERSION
 from pipeline.settings import SettingsError
 
 COMMANDS = (
@@ -77,6 +78,6 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="smart-iot", prog_name="smart-iot")
+@click.version_option(VERSION, message=f"smart-iot, version %(version)s, {CORE} core")
 def main() -> None:
     """Sensor readings in on Kafka, the right alert in the right browser."""

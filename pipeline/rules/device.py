@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Any, Final
 
 from pipeline.rules import offline
 from pipeline.rules.arrival import Lag
 from pipeline.rules.lifecycle import Alerts, Episode
+from pipeline.rules.metric import ABSENT, Metric
 from pipeline.rules.rulebook import Rulebook
 from pipeline.rules.trend import Slices
 from pipeline.rules.window import Window
@@ -18,10 +20,11 @@ VERSION: Final = 2
 class Device:
     """What is remembered of a device; two are equal if they remember the same.
 
-    `last_seen` is an `at`, `time` the newest judged time and `values` what was newest then (all
-    -inf or empty before the first reading). `alerts` is None until the first one is fired: most
-    devices of a million never do. A `retired` device remembers nothing but its last starts, and its
-    row can be deleted.
+    `last_seen` is an `at`, `time` the newest judged time (both -inf before the first reading).
+    `metrics` holds the newest values, and the numbers of the open window, which goes from
+    `window_start` to before `window_end`; `windows` are the closed ones. `alerts` is None until the
+    first one is fired: most devices of a million never do. A `retired` device remembers nothing but
+    its last starts, and its row can be deleted.
 
     `hashes` are those of the rules it was last judged by (None: of a time without), `page` is where
     they stand and isn't stored. `lag` is what is known of a clock that isn't right, `trusted`
@@ -29,8 +32,9 @@ class Device:
     """
 
     __slots__ = (
-        "alerts", "dense_since", "gaps", "hashes", "id", "lag", "last_seen", "page", "readings",
-        "recent", "retired", "slices", "time", "trusted", "values", "windows",
+        "alerts", "dense_since", "gaps", "hashes", "id", "lag", "last_seen", "metrics", "page",
+        "readings", "recent", "retired", "slices", "time", "trusted", "window_end", "window_start",
+        "windows",
     )  # fmt: skip
 
     def __init__(self, device_id: str) -> None:
@@ -46,13 +50,81 @@ class Device:
         self.dense_since = UNKNOWN
         self.time = UNKNOWN
         self.readings = 0
-        self.values: dict[str, float] = {}
+        self.metrics: dict[str, Metric] = {}
+        self.window_start = UNKNOWN
+        self.window_end = UNKNOWN
         self.gaps: list[float] = []
         self.recent: list[int] = []
         self.lag: Lag | None = None
         self.trusted = False
         self.windows: list[Window] | None = None
         self.slices: dict[str, Slices] | None = None
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The newest value of each metric."""
+        return {
+            name: metric.value
+            for name, metric in self.metrics.items()
+            if metric.value == metric.value  # not ABSENT
+        }
+
+    def remember(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            metric = self.metrics.get(name)
+            if metric is None:
+                metric = self._meet(name)
+            metric.value = value
+
+    def count(self, values: dict[str, float], time: float) -> None:
+        """Into the open window; and remember them, unless they are late."""
+        is_newest = time >= self.time
+        metrics = self.metrics
+        for name, value in values.items():
+            try:
+                metric = metrics[name]
+            except KeyError:
+                metric = self._meet(name)
+            if is_newest:
+                metric.value = value
+            if not metric.count:
+                metric.begin(value, time)
+                continue
+            metric.count += 1
+            metric.total += value
+            if value < metric.min:
+                metric.min = value
+            elif value > metric.max:
+                metric.max = value
+            if time >= metric.time:
+                metric.last = value
+                metric.time = time
+
+    def _meet(self, name: str) -> Metric:
+        metric = self.metrics[intern(name)] = Metric(ABSENT)  # a million devices share the names
+        return metric
+
+    def open_window(self, start: float, end: float) -> None:
+        self.window_start = start
+        self.window_end = end
+
+    def close_window(self) -> Window:
+        """There is one that is open."""
+        window = self._window()
+        self.drop_window()
+        return window
+
+    def drop_window(self) -> None:
+        self.open_window(UNKNOWN, UNKNOWN)
+        for metric in self.metrics.values():
+            metric.count = 0
+
+    def _window(self) -> Window:
+        window = Window(self.window_start, self.window_end)
+        for name, metric in self.metrics.items():
+            if metric.count:
+                window.cells[name] = metric.pack()
+        return window
 
     def open_alerts(self) -> list[Episode]:
         return [] if self.alerts is None else list(self.alerts.open.values())
@@ -79,11 +151,11 @@ class Device:
     def pack(self) -> list[Any]:
         """Plain values, cheap to serialise; the first tells their layout."""
         return [
-            VERSION, self.retired, self.last_seen, self.time, self.readings, dict(self.values),
+            VERSION, self.retired, self.last_seen, self.time, self.readings, self.values,
             list(self.gaps), list(self.recent), None if self.alerts is None else self.alerts.pack(),
             None if self.hashes is None else list(self.hashes), self.dense_since, self.trusted,
             None if self.lag is None else self.lag.pack(),
-            None if self.windows is None else [window.pack() for window in self.windows],
+            self._packed_windows(),
             None if self.slices is None else _copied(self.slices),
         ]  # fmt: skip
 
@@ -96,7 +168,7 @@ class Device:
         device.last_seen = row[2]
         device.time = row[3]
         device.readings = row[4]
-        device.values = dict(row[5])
+        device.remember(row[5])
         device.gaps = list(row[6])
         device.recent = list(row[7])
         device.alerts = None if row[8] is None else Alerts.unpack(device_id, row[8])
@@ -111,8 +183,25 @@ class Device:
         self.dense_since = row[10]
         self.trusted = row[11]
         self.lag = None if row[12] is None else Lag.unpack(row[12])
-        self.windows = None if row[13] is None else [Window.unpack(one) for one in row[13]]
+        if row[13] is not None:
+            self._unpack_windows([Window.unpack(one) for one in row[13]])
         self.slices = None if row[14] is None else _copied(row[14])
+
+    def _packed_windows(self) -> list[Any] | None:
+        """The open one is the last, of revision 0."""
+        packed = [window.pack() for window in self.windows or ()]
+        if self.window_end > UNKNOWN:
+            packed.append(self._window().pack())
+        return packed or None
+
+    def _unpack_windows(self, windows: list[Window]) -> None:
+        if windows and windows[-1].revision == 0:
+            newest = windows.pop()
+            self.open_window(newest.start, newest.end)
+            for name, cell in newest.cells.items():
+                metric = self.metrics.get(name)
+                (self._meet(name) if metric is None else metric).unpack(cell)
+        self.windows = windows or None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) and self.id == other.id and self.pack() == other.pack()

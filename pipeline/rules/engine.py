@@ -12,7 +12,6 @@ same event.
 from __future__ import annotations
 
 import zlib
-from sys import intern
 from typing import Final
 
 from pipeline.rules import fault, flatline, offline, reload, threshold, trend
@@ -89,7 +88,7 @@ class Engine:
         Refused leaves the device as it was: `too_many_metrics`.
         """
         values = reading.values
-        if len(device.values) + len(values) > MAX_METRICS:
+        if len(device.metrics) + len(values) > MAX_METRICS:
             self._check_metrics(device, values)
         page = device.page
         events: list[Event] = []
@@ -129,17 +128,16 @@ class Engine:
         if judged < device.time:
             _forget_the_future(device, judged)
         device.time = judged
-        known = device.values
-        if known:
-            known.update(values)
-        else:
-            for metric, value in values.items():
-                known[intern(metric)] = value  # a million devices share the names
-        if (
-            page.restless
-            or (alerts is not None and (alerts.open or alerts.progress))
-            or not _is_quiet(page, values)
-        ):
+        quiet = (
+            not page.restless
+            and (alerts is None or not (alerts.open or alerts.progress))
+            and _is_quiet(page, values)
+        )
+        if quiet and device.window_start <= judged < device.window_end:
+            device.count(values, judged)  # most readings end here
+            return "judged", events
+        device.remember(values)
+        if not quiet:
             values = self._judge(device, page, values, judged, at, events)
         if self.window:
             self._count_into_window(device, values, judged)
@@ -171,6 +169,14 @@ class Engine:
             episode.kind == "offline" for episode in device.alerts.open.values()
         )
         return NEVER if is_told else self._offline_at(device, page, judged_from)
+
+    def never_before(self, device: Device) -> float:
+        """Nothing is due sooner, reminders apart: a lower bound of `due`, and cheaper."""
+        page = self._page(device)
+        wait = page.retire_after
+        if page.offline is not None:
+            wait = min(wait, offline.at_least(page.offline, device.gaps))
+        return device.last_seen + wait
 
     def acknowledge(
         self, device: Device, alert_id: str, by: str, note: str | None, at: float
@@ -210,8 +216,7 @@ class Engine:
         return page
 
     def _check_metrics(self, device: Device, values: dict[str, float]) -> None:
-        new = sum(1 for metric in values if metric not in device.values)
-        if len(device.values) + new > MAX_METRICS:
+        if len(device.values | values) > MAX_METRICS:
             raise Refused("too_many_metrics")
 
     def _count_in(self, device: Device, page: Rulebook, at: float, then: bool) -> None:
@@ -339,7 +344,7 @@ class Engine:
         )  # fmt: skip
         events.append(fired)
         events += [alerts.suppress(one, fired.alert_id, due) for one in values]
-        self._close_windows(device, due)
+        self._close_window(device, due)
 
     def _retire(self, device: Device, page: Rulebook, events: list[Event]) -> None:
         due = device.last_seen + page.retire_after
@@ -347,7 +352,7 @@ class Engine:
             for episode in device.open_alerts():
                 value = device.value_of(episode)
                 events.append(device.alerts.resolve(episode, "device_retired", due, due, value))
-        self._close_windows(device, NEVER)
+        self._close_window(device)
         device.retire()
 
     # -- windows
@@ -364,22 +369,33 @@ class Engine:
             self._count_into_window(device, sound, judged)
 
     def _count_into_window(self, device: Device, values: dict[str, float], time: float) -> None:
-        windows = device.windows
-        if windows is None:
-            windows = device.windows = []
-        elif windows:
-            newest = windows[-1]
-            if newest.start <= time < newest.end and newest.revision == 0:
-                newest.add(values, time)
+        """A later window than the open one closes that."""
+        if not device.window_start <= time < device.window_end:
+            closed = device.windows
+            if time < device.window_start or (closed and time < closed[-1].end):
+                self._count_into_closed(device, values, time)
                 return
-        for closed in window_.add(windows, values, time, self.window):
-            self._collect(device, closed)
-        window_.forget(windows, device.time - self.max_lateness)
+            self._close_window(device)
+            start = window_.start_of(time, self.window)
+            device.open_window(start, start + self.window)
+        device.count(values, time)
 
-    def _close_windows(self, device: Device, until: float) -> None:
-        still_open = [one for one in device.windows or () if one.revision == 0 and one.end <= until]
-        for closed in window_.close(still_open):
+    def _count_into_closed(self, device: Device, values: dict[str, float], time: float) -> None:
+        if device.windows is None:
+            device.windows = []
+        self._collect(device, window_.add(device.windows, values, time, self.window))
+        window_.forget(device.windows, device.time - self.max_lateness)
+
+    def _close_window(self, device: Device, until: float = NEVER) -> None:
+        """The open one, if it has ended by then."""
+        if UNKNOWN < device.window_end <= until:
+            closed = device.close_window()
+            closed.revision = 1
+            if device.windows is None:
+                device.windows = []
+            device.windows.append(closed)
             self._collect(device, closed)
+            window_.forget(device.windows, device.time - self.max_lateness)
 
     def _collect(self, device: Device, closed: window_.Window) -> None:
         self._closed += [window_.Closed(device.id, closed, metric) for metric in closed.cells]
@@ -389,7 +405,7 @@ def _is_quiet(page: Rulebook, values: dict[str, float]) -> bool:
     quiet = page.quiet
     for metric, value in values.items():
         band = quiet.get(metric)
-        if band is not None and not (band[0] <= value <= band[1]):
+        if band is not None and not band.low <= value <= band.high:
             return False
     return True
 
@@ -440,6 +456,8 @@ def _hear(
 
 def _forget_the_future(device: Device, time: float) -> None:
     """What a wrong clock has stamped ahead would never end."""
+    if device.window_start > time:
+        device.drop_window()
     if device.windows is not None:
         device.windows = [one for one in device.windows if one.start <= time]
     device.slices = None

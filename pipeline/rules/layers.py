@@ -41,7 +41,8 @@ class Layers(Rulebook):
         retire_after: float,
     ) -> None:
         everyone = [rule for table in rules.values() if (rule := _made_for(table, "", ""))]
-        super().__init__(**_sorted(everyone), retire_after=retire_after)
+        thresholds, ranges, offline, flatlines = _sorted(everyone)
+        super().__init__(thresholds, ranges, offline, retire_after, flatlines)
         self._rules: Final = rules
         self._groups: Final = groups
         self._group_tables: Final = group_tables
@@ -78,7 +79,7 @@ class Layers(Rulebook):
         for table in every:
             rule = make(table["name"], _plain(table), Faults(""), "")
             if rule is not None:
-                alone = Rulebook(**_sorted([rule]), retire_after=self.retire_after)
+                alone = _book([rule], self.retire_after)
                 self.metrics_named |= alone.metrics_named
                 self.shortest = min(self.shortest, alone.shortest)
                 self.offline_name = self.offline_name or alone.offline_name
@@ -97,7 +98,7 @@ class Layers(Rulebook):
 
     def _page(self, tables: Iterable[Mapping[str, Any]]) -> Rulebook:
         rules = [make(table["name"], _plain(table), Faults(""), "") for table in tables]
-        page = Rulebook(**_sorted([rule for rule in rules if rule]), retire_after=self.retire_after)
+        page = _book([rule for rule in rules if rule], self.retire_after)
         page.root = self
         return page
 
@@ -146,10 +147,17 @@ def _fits(text: str, globs: str | Sequence[str]) -> bool:
     return any(fnmatchcase(text, glob) for glob in ([globs] if isinstance(globs, str) else globs))
 
 
-def _sorted(rules: Sequence[Rule]) -> dict[str, Any]:
-    return {
-        "thresholds": [rule for rule in rules if isinstance(rule, Threshold)],
-        "ranges": [rule for rule in rules if isinstance(rule, Range)],
-        "flatlines": [rule for rule in rules if isinstance(rule, Flatline)],
-        "offline": next((rule for rule in rules if isinstance(rule, Offline)), None),
-    }
+def _book(rules: Sequence[Rule], retire_after: float) -> Rulebook:
+    thresholds, ranges, offline, flatlines = _sorted(rules)
+    return Rulebook(thresholds, ranges, offline, retire_after, flatlines)
+
+
+def _sorted(
+    rules: Sequence[Rule],
+) -> tuple[list[Threshold], list[Range], Offline | None, list[Flatline]]:
+    return (
+        [rule for rule in rules if isinstance(rule, Threshold)],
+        [rule for rule in rules if isinstance(rule, Range)],
+        next((rule for rule in rules if isinstance(rule, Offline)), None),
+        [rule for rule in rules if isinstance(rule, Flatline)],
+    )

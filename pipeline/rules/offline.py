@@ -5,6 +5,7 @@ Only `at` counts here, never the device's own clock: what matters is when we hea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from pipeline.rules.rulebook import Offline
@@ -15,9 +16,9 @@ NEVER: Final = float("inf")
 
 def learn(gaps: list[float], gap: float, keep: int) -> None:
     """Remember a gap and forget the oldest beyond `keep`."""
+    while len(gaps) >= keep:
+        del gaps[0]
     gaps.append(gap)
-    if len(gaps) > keep:
-        del gaps[: len(gaps) - keep]
 
 
 def cadence(gaps: list[float]) -> float:
@@ -36,6 +37,13 @@ def limit(rule: Offline, gaps: list[float]) -> float:
     if rule.after is not None:
         return rule.after
     return max(rule.floor, rule.factor * cadence(gaps))
+
+
+def at_least(rule: Offline, gaps: Sequence[float]) -> float:
+    """The limit is no less; cheaper to ask for than that."""
+    if rule.after is not None:
+        return rule.after
+    return max(rule.floor, rule.factor * min(gaps)) if gaps else rule.floor
 
 
 def is_dense(rule: Offline, gaps: list[float], since: float) -> bool:

@@ -91,17 +91,18 @@ def _judge_values(
     events: list[Event],
 ) -> None:
     held = False
+    values = device.values
     for bounds in page.ranges:
-        found = fault.crossed(bounds, device.values)
+        found = fault.crossed(bounds, values)
         held = held or bool(found)
         if bounds.name in changed:
             fault.forget_unbounded(bounds, alerts)
-            event = fault.judge(bounds, alerts, device.values, found, at, at)
+            event = fault.judge(bounds, alerts, values, found, at, at)
             if event is not None:
                 events.append(event)
     held = held or any(rule.name in alerts.open for rule in page.flatlines)
     for rule in page.thresholds:
-        value = device.values.get(rule.metric)
+        value = values.get(rule.metric)
         if rule.name in changed and value is not None and not rule.over and not held:
             _judge_value(rule, alerts, value, at, events)
 

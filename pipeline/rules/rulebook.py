@@ -232,10 +232,24 @@ class Offline:
         return ("offline", self.name, *after, *learning, self.remind)
 
 
+class Band:
+    """From `low` to `high`, both included; it may be empty."""
+
+    __slots__ = ("high", "low")
+
+    def __init__(self) -> None:
+        self.low = -float("inf")
+        self.high = float("inf")
+
+    def narrow(self, low: float, high: float) -> None:
+        self.low = max(self.low, low)
+        self.high = min(self.high, high)
+
+
 class Rulebook:
     """The rules a device is judged by, in the order in which they are asked.
 
-    `quiet` holds a band a metric: between its two values, both included, no rule has anything to
+    `quiet` holds a band a metric: within it no rule has anything to
     say about the metric of a device without an open alert. Most readings end there. `restless`
     rules have to see every reading. `root` is the book whose page this is (`of`), `offline_name`
     what the rule of silence is called, if any device has one.
@@ -318,25 +332,21 @@ def _hash(spec: tuple[Any, ...]) -> int:
     return zlib.crc32(repr(spec).encode())
 
 
-def _quiet(
-    thresholds: Sequence[Threshold], ranges: Sequence[Range]
-) -> dict[str, tuple[float, float]]:
-    bands: dict[str, tuple[float, float]] = {}
+def _quiet(thresholds: Sequence[Threshold], ranges: Sequence[Range]) -> dict[str, Band]:
+    bands: dict[str, Band] = {}
     for rule in thresholds:
         if rule.over:
             continue  # no value of one reading tells
         line = rule.levels[0].line
-        low, high = (-float("inf"), line) if rule.above else (line, float("inf"))
-        _narrow(bands, rule.metric, low, high)
+        band = bands.setdefault(rule.metric, Band())
+        if rule.above:
+            band.narrow(-float("inf"), line)
+        else:
+            band.narrow(line, float("inf"))
     for fault in ranges:
         for bound in fault.bounds:
-            _narrow(bands, bound.metric, bound.low, bound.high)
+            bands.setdefault(bound.metric, Band()).narrow(bound.low, bound.high)
     return bands
-
-
-def _narrow(bands: dict[str, tuple[float, float]], metric: str, low: float, high: float) -> None:
-    old_low, old_high = bands.get(metric, (low, high))
-    bands[metric] = (max(low, old_low), min(high, old_high))
 
 
 def _check_name(name: str) -> None:

@@ -6,6 +6,7 @@ often a device sends: a slice is [start, count, sum, min, max, first, last, time
 
 from __future__ import annotations
 
+from math import fsum
 from typing import Final
 
 from pipeline.rules.rulebook import Threshold
@@ -47,9 +48,9 @@ def value_of(rule: Threshold, slices: Slices, judged: float) -> float | None:
     cells = slices[1:]
     if rule.of == "count":
         whole = judged - slices[0][0] >= rule.over
-        return sum(cell[1] for cell in cells) if whole else None
+        return fsum(cell[1] for cell in cells) if whole else None
     if rule.of == "mean":
-        return sum(cell[2] for cell in cells) / sum(cell[1] for cell in cells)
+        return fsum(cell[2] for cell in cells) / fsum(cell[1] for cell in cells)
     if rule.of == "min":
         return min(cell[3] for cell in cells)
     if rule.of == "max":

@@ -3,6 +3,7 @@
 A window closes when a reading of a later one comes; a reading that falls into a closed one gives
 it again, with a higher revision. Which readings it has in the end doesn't depend on the order in
 which they came, and so neither do its numbers (the mean to ten digits: a sum of floats does).
+The open one isn't here: its numbers are with the device's metrics (`metric`).
 
 The revision is how many readings it has. So what is decided again after a crash, in another order
 or after a window that wasn't closed the first time, can't come under a revision that is too low:
@@ -17,8 +18,8 @@ DIGITS: Final = ".10g"
 
 
 class Window:
-    """An open or closed one of a device; `revision` is how often it was closed, 0 is open. A cell
-    is one metric's [count, sum, min, max, last, time of the last]."""
+    """A closed one of a device; `revision` is how often it was. A cell is one metric's
+    [count, sum, min, max, last, time of the last]."""
 
     __slots__ = ("cells", "end", "revision", "start")
 
@@ -79,9 +80,9 @@ class Closed:
         self.last = cell[4]
 
 
-def add(windows: list[Window], values: dict[str, float], time: float, width: float) -> list[Window]:
-    """Count the values into their window; returns the windows that are closed by that, or again."""
-    start = time // width * width
+def add(windows: list[Window], values: dict[str, float], time: float, width: float) -> Window:
+    """Count the values into their closed window, or one that is closed by that."""
+    start = start_of(time, width)
     at = len(windows)
     while at and windows[at - 1].start > start:
         at -= 1
@@ -90,18 +91,15 @@ def add(windows: list[Window], values: dict[str, float], time: float, width: flo
         at += 1
     window = windows[at - 1]
     window.add(values, time)
-    if at == len(windows) and window.revision == 0:
-        return close([one for one in windows[:-1] if one.revision == 0])
-    return close([*[one for one in windows[: at - 1] if one.revision == 0], window])
+    window.revision += 1
+    return window
 
 
-def close(windows: list[Window]) -> list[Window]:
-    for window in windows:
-        window.revision += 1
-    return windows
+def start_of(time: float, width: float) -> float:
+    return time // width * width
 
 
 def forget(windows: list[Window], before: float) -> None:
     """No reading can fall into the windows that ended before that."""
-    while len(windows) > 1 and windows[0].end <= before:
+    while windows and windows[0].end <= before:
         del windows[0]

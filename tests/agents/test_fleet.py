@@ -159,7 +159,10 @@ async def test_a_device_whose_word_was_waiting_is_held_back_and_let_out_in_the_e
     (episode,) = worker.partition(HOME).fleet.device.open_alerts()
     partition.clock.judged_from = 0
     due = T0 - 85 + 60
-    worker.partition(0).silences.get(episode.alert_id).starts_at = due  # type: ignore[union-attr,misc]
+    silences = partition.silences
+    (silence,) = silences.pack()
+    silences.remove(episode.alert_id)
+    silences.unpack([[*silence[:7], due, silence[8]]])  # it starts then
     assert worker.judge.settle(partition, row, T0 + 1)
     (offline,) = [json.loads(event.value) for event in row.outbox]
     assert (offline["rule"], offline["suppressed_by"]) == ("offline", episode.alert_id)

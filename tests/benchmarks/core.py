@@ -1,27 +1,41 @@
-"""What the core costs a reading, beside doing nothing and beside decoding alone, in one run.
+"""What the core costs a reading, plain and compiled, beside doing nothing and decoding alone.
 
-    python -m tests.benchmarks.core [DEVICES] [READINGS]
+    python -m tests.benchmarks.core [--devices N] [--readings N] [--compiled FOLDER]
 
-Ordinary readings of three metrics, from devices drawn at random, one in a hundred of them hot. The
-last line is JSON; what compares is the ratios, the microseconds are this machine's
-(of processor time, in the best of the rounds after the first).
+Ordinary readings of three metrics, from devices drawn at random, one in a hundred of them hot, by
+the default rules; as in a worker, a thousand are made and then judged. The last line is JSON; what
+compares is the ratios, the microseconds are this machine's: of processor time, the loop's own
+included, in the best of all rounds but the first, in which the devices are new.
+
+Each way runs in processes of its own, in turns. FOLDER is where a compiled core is installed
+(`make bench-core`); without one only plain Python is measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
+import os
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
-from pipeline.rules import Device, Engine, Reading
+from pipeline.rules import Device, Engine, Reading, engine
 
+ROOT = Path(__file__).parent.parent.parent
+TURNS = 2
 ROUNDS = 5
+CHUNK = 1_000
 START = 1_795_341_600.0
+WINDOW = 300.0  # the worker's default
+
+Given = list[tuple[int, Reading, float]]
 
 
 class Wire(msgspec.Struct):
@@ -32,7 +46,7 @@ class Wire(msgspec.Struct):
     timestamp: float
 
 
-def readings(devices: int, count: int) -> list[tuple[int, Reading, float]]:
+def readings(devices: int, count: int) -> Given:
     draw = random.Random(7)
     made = []
     for number in range(count):
@@ -44,54 +58,50 @@ def readings(devices: int, count: int) -> list[tuple[int, Reading, float]]:
     return made
 
 
-def judging(
-    devices: int, given: list[tuple[int, Reading, float]], window: float
-) -> Callable[[], None]:
-    engine = Engine(window=window)
-    known = [Device(f"device-{number}") for number in range(devices)]
-    span = given[-1][2] - START + 10.0 / devices
+class Judging:
+    """Rounds of the same readings; each goes on where the last one ended: time only passes."""
 
-    def run() -> None:
-        # Each round goes on where the last one ended: time only passes.
-        moved = span * run.rounds  # type: ignore[attr-defined]
-        run.rounds += 1  # type: ignore[attr-defined]
-        shifted = [
-            (
-                known[device],
-                Reading(r.device_id, at - 0.2 + moved, at + moved, r.values),
-                at + moved,
-            )
-            for device, r, at in given
-        ]
+    def __init__(self, devices: int, given: Given, engine: Engine) -> None:
+        self.known = [Device(f"device-{number}") for number in range(devices)]
+        self.given = given
+        self.engine = engine
+        self.span = given[-1][2] - START + 10.0 / devices
+        self.rounds = 0
+
+    def __call__(self) -> float:
+        judge, seconds = self.judge(), 0.0
         gc.collect()
-        began = time.process_time()
-        for device, reading, at in shifted:
-            engine.reading(device, reading, at, START)
-        run.seconds = time.process_time() - began  # type: ignore[attr-defined]
-        engine.take_closed()
+        for start in range(0, len(self.given), CHUNK):
+            chunk = [self.moved(*one) for one in self.given[start : start + CHUNK]]
+            began = time.process_time()
+            for device, reading, at in chunk:
+                judge(device, reading, at, START)
+            seconds += time.process_time() - began
+        self.engine.take_closed()
+        self.rounds += 1
+        return seconds
 
-    run.rounds = 0  # type: ignore[attr-defined]
-    return run
+    def judge(self) -> Callable[[Device, Reading, float, float], object]:
+        return self.engine.reading
+
+    def moved(self, number: int, reading: Reading, at: float) -> tuple[Device, Reading, float]:
+        at += self.span * self.rounds
+        device = self.known[number]
+        return device, Reading(device.id, at - 0.2, at, dict(reading.values)), at
+
+
+class Idle(Judging):
+    """What the loop itself costs."""
+
+    def judge(self) -> Callable[[Device, Reading, float, float], object]:
+        return nothing
 
 
 def nothing(_device: Device, _reading: Reading, _at: float, _judged_from: float) -> None:
-    """What the loop itself costs."""
+    pass
 
 
-def idle(devices: int, given: list[tuple[int, Reading, float]]) -> Callable[[], None]:
-    known = [Device(f"device-{number}") for number in range(devices)]
-
-    def run() -> None:
-        shifted = [(known[device], reading, at) for device, reading, at in given]
-        began = time.process_time()
-        for device, reading, at in shifted:
-            nothing(device, reading, at, START)
-        run.seconds = time.process_time() - began  # type: ignore[attr-defined]
-
-    return run
-
-
-def decoding(given: list[tuple[int, Reading, float]]) -> Callable[[], None]:
+def decoding(given: Given) -> Callable[[], float]:
     """One record after another; joined batches take less."""
     encode = msgspec.json.Encoder().encode
     lines = [
@@ -100,38 +110,65 @@ def decoding(given: list[tuple[int, Reading, float]]) -> Callable[[], None]:
     ]
     decode = msgspec.json.Decoder(Wire).decode
 
-    def run() -> None:
+    def run() -> float:
         began = time.process_time()
         for line in lines:
             decode(line)
-        run.seconds = time.process_time() - began  # type: ignore[attr-defined]
+        return time.process_time() - began
 
     return run
 
 
-def main() -> None:
-    devices, count = [int(text) for text in (*sys.argv[1:], "100000", "200000")[:2]]
+def measured(devices: int, count: int) -> dict[str, float]:
+    """Microseconds a reading, by the core that this process has imported."""
     given = readings(devices, count)
-    runs = {
-        "no_op": idle(devices, given),
+    runs: dict[str, Callable[[], float]] = {
+        "no_op": Idle(devices, given, Engine()),
         "decode": decoding(given),
-        "ours": judging(devices, given, 0.0),
-        "ours_with_windows": judging(devices, given, 300.0),
+        "ours": Judging(devices, given, Engine(window=WINDOW)),
+        "ours_without_windows": Judging(devices, given, Engine()),
     }
-    took: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS):
-        for name, run in runs.items():
-            run()
-            took[name].append(run.seconds / count * 1e6)  # type: ignore[attr-defined]
-    micro = {name: round(min(rounds[1:]), 3) for name, rounds in took.items()}
-    result = {
-        "devices": devices,
-        "readings": count,
-        "microseconds": micro,
-        "ours_to_no_op": round(micro["ours"] / micro["no_op"], 1),
-        "ours_to_decode": round(micro["ours"] / micro["decode"], 1),
-    }
-    print(json.dumps(result))
+    took = {name: [run() for _ in range(ROUNDS)] for name, run in runs.items()}
+    return {name: min(rounds[1:]) / count * 1e6 for name, rounds in took.items()}
+
+
+def another_process(way: str, folder: Path, devices: int, count: int) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, __file__, f"--one={way}", f"--devices={devices}", f"--readings={count}"],
+        env={**os.environ, "PYTHONPATH": str(folder.resolve())},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def compared(ways: dict[str, Path], devices: int, count: int) -> dict[str, float]:
+    """The best of each over all turns; what has nothing to do with the core is measured by all."""
+    best: dict[str, float] = {}
+    for _ in range(TURNS):
+        for way, folder in ways.items():
+            for name, took in another_process(way, folder, devices, count).items():
+                name = name.replace("ours", way)
+                best[name] = round(min(took, best.get(name, took)), 3)
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.core")
+    parser.add_argument("--devices", type=int, default=100_000)
+    parser.add_argument("--readings", type=int, default=200_000)
+    parser.add_argument("--compiled", type=Path, metavar="FOLDER")
+    parser.add_argument("--one", choices=["plain", "compiled"], help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        assert engine.__file__ is not None
+        assert engine.__file__.endswith(".py") == (given.one == "plain")
+        print(json.dumps(measured(given.devices, given.readings)))
+        return
+    ways = {"plain": ROOT} | ({"compiled": given.compiled} if given.compiled else {})
+    best = compared(ways, given.devices, given.readings)
+    print(json.dumps({"devices": given.devices, "readings": given.readings, "microseconds": best}))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -345,7 +346,7 @@ def made(target: str) -> str:
     return done.stdout
 
 
-@checks("make test", "make lint")
+@checks("make test", "make lint", "make test-compiled")
 def _is_what_ci_runs(_: House, command: str) -> None:
     assert re.search(rf"^{command}\b", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
 
@@ -353,6 +354,20 @@ def _is_what_ci_runs(_: House, command: str) -> None:
 @checks("make test-quick")
 def _tests_quickly(_: House, command: str) -> None:
     assert " passed" in made(f"{command} PYTEST_ARGS='tests/pipeline/rules -q'")
+
+
+@checks("make wheel")
+def _builds_a_wheel_for_this_machine(_: House, command: str) -> None:
+    made(command)
+    (wheel,) = (ROOT / "dist").glob("*.whl")
+    assert any(name.startswith("pipeline/rules/engine.c") for name in ZipFile(wheel).namelist())
+
+
+@checks("make bench-core")
+def _finds_the_compiled_core_quicker(_: House, command: str) -> None:
+    *_said, last = made(f"{command} BENCH_ARGS='--devices 100 --readings 5000'").splitlines()
+    took = json.loads(last)["microseconds"]
+    assert took["no_op"] < took["compiled"] < took["plain"]
 
 
 @checks("make help")

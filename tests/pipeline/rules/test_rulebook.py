@@ -33,7 +33,7 @@ def test_the_default_rules_are_the_contracts() -> None:
 
 
 def test_the_quiet_band_of_a_metric_is_inside_of_all_its_lines() -> None:
-    assert DEFAULT.quiet == {
+    assert {metric: (band.low, band.high) for metric, band in DEFAULT.quiet.items()} == {
         "temperature": (10.0, 35.0),
         "humidity": (20.0, 80.0),
         "battery": (20.0, 100.0),
