@@ -36,7 +36,7 @@ def plan(engine: Engine, partition: Partition, row: Row) -> None:
     when = due(engine, partition, row)
     if when < row.wake_at:
         row.wake_at = when
-        partition.plan.add(when, row.device.id)
+        partition.plan.add(row)
 
 
 def due(engine: Engine, partition: Partition, row: Row) -> float:
@@ -49,21 +49,22 @@ def nominate(engine: Engine, partition: Partition) -> list[str]:
     """The devices that may be due now; each is planned again, in case its check is lost."""
     horizon = partition.horizon()
     due_now: list[str] = []
-    for planned, device_id in partition.plan.take(horizon, AT_MOST):
-        row = partition.rows.get(device_id)
-        if row is None or row.wake_at != planned:
-            continue  # gone, or planned earlier since
+    for row in partition.plan.take(horizon, AT_MOST):
+        if row.wake_at > horizon:
+            continue  # it was noted twice
         # Of most it is enough to know that they have sent since; the device isn't looked at.
         row.wake_at = row.not_before
         if row.wake_at <= horizon:
             row.wake_at = due(engine, partition, row)
         if row.wake_at <= horizon:
+            if partition.rows.get(row.device.id) is not row:
+                continue  # gone
             waits = _has_fallen_silent(engine, partition, row, horizon)
             if not waits:
-                due_now.append(device_id)
+                due_now.append(row.device.id)
             row.wake_at = horizon + (WAIT if waits else AGAIN)
         if row.wake_at < NEVER:
-            partition.plan.add(row.wake_at, device_id)
+            partition.plan.add(row)
     return due_now
 
 

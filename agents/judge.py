@@ -123,13 +123,14 @@ class Judge:
     def plan(self, partition: Partition) -> None:
         """Note anew when each device may be due."""
         partition.plan.clear()
+        partition.silent.clear()
         partition.unjudged = list(partition.rows)
         for row in partition.rows.values():
             row.wake_at = NEVER
             plan(self.engine, partition, row)
             for episode in row.device.open_alerts():
                 if episode.kind == "offline":
-                    partition.silent.setdefault(row.device.id, (LONG_AGO, LONG_AGO))
+                    partition.silent[row.device.id] = (LONG_AGO, LONG_AGO)
 
     def check(self, partition: Partition, record: ConsumerRecord) -> None:
         """Settle what fell due, as far as everything has been heard."""

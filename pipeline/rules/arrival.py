@@ -62,6 +62,14 @@ class Lag:
         return claimed < 0 or 0 < claimed < 0.5 * passed
 
 
+def near(lag: Lag, time: float, beside: float, skew: float) -> Lag | None:
+    """A claim that would be believed, after some that weren't. At the edge of the skew it is of the
+    same clock; only well within has that been put right."""
+    if abs(beside - time) <= skew / 2:
+        return None
+    return far(lag, True, time, beside, skew)[0]
+
+
 def far(
     lag: Lag | None, trusted: bool, time: float, beside: float, skew: float
 ) -> tuple[Lag | None, bool]:

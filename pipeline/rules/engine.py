@@ -16,7 +16,7 @@ from typing import Final
 
 from pipeline.rules import fault, flatline, offline, reload, threshold, trend
 from pipeline.rules import window as window_
-from pipeline.rules.arrival import far
+from pipeline.rules.arrival import far, near
 from pipeline.rules.device import Device
 from pipeline.rules.lifecycle import Alerts, Event
 from pipeline.rules.rulebook import DEFAULT, Rulebook, Threshold
@@ -101,20 +101,22 @@ class Engine:
             alerts = device.alerts
         time = reading.time
         judged, then = at, False
-        if time is not None:
+        is_repeat = reading.sequence is not None and self._is_repeat(device, reading)
+        if time is not None and not is_repeat:  # which says nothing new of the clock
             # A record time ahead of `at` is a jump nobody believes yet: it vouches for nothing.
             beside = reading.record_time if reading.record_time < at else at
             if -self.max_skew <= time - beside <= self.max_skew:
-                judged = time
                 device.trusted = True
                 if device.lag is not None:
-                    device.lag = None
+                    device.lag = near(device.lag, time, beside, self.max_skew)
+                if device.lag is None or device.lag.offset is None:
+                    judged = time
             else:
                 device.lag, then = far(device.lag, device.trusted, time, beside, self.max_skew)
         if alerts is not None and alerts.open:
             self._return(page, alerts, judged, at, events)
         self._count_in(device, page, at, then)
-        if reading.sequence is not None and self._is_repeat(device, reading):
+        if is_repeat:
             return "repeat", events
         if then:
             return "backfill", events

@@ -203,7 +203,7 @@ def test_a_silence_ends_by_itself_at_its_time_also_after_a_restart(house: House)
     assert [silence.id for silence in again.owned.silences] == ["s1"]
     assert due(again.judge.engine, again.owned, row) == T0 + 100
     again.judge.plan(again.owned)
-    assert list(again.owned.plan) == [(T0 + 100, "attic")]
+    assert [(row.wake_at, row.device.id) for row in again.owned.plan] == [(T0 + 100, "attic")]
     again.check(0, 99)
     assert again.steps == [("fired", "s1")]
     again.check(1, 130)

@@ -141,3 +141,23 @@ def test_an_upload_teaches_no_cadence() -> None:
     for step in range(2_000):
         told.reading(8_000 + step / 5, 700 + step)
     assert told.device.cadence() == 60
+
+
+@pytest.mark.parametrize("off", [-299.0, -300.0, -301.0, 299.0, 300.0, 301.0])
+def test_a_clock_at_the_edge_of_what_is_believed_is_taken_for_one_thing(off: float) -> None:
+    """With the network's jitter its claims would be believed by turns."""
+    told = right()
+    jitter = [-2.0, 1.0, 2.0, -1.0, 0.0]
+    history = [(at, at + off + jitter[at // 10 % 5]) for at in range(40, 2_000, 10)]
+    said = verdicts(told, history)
+    assert set(said[40:]) == {"judged"}
+    assert told.device.time == after(1_990)  # at arrival
+
+
+def test_a_repeat_teaches_nothing_of_the_clock() -> None:
+    """An old reading that comes three times, for want of an acknowledgement, is no wrong clock."""
+    told = right()
+    for at in (7_200, 7_210, 7_220):
+        told.reading(at, 60, sequence=9)
+    assert told.reading(7_221, 70, sequence=10) == "backfill"
+    assert told.device.clock_offset() == 0
