@@ -81,23 +81,30 @@ class Engine:
         self._closed: list[window_.Closed] = []
 
     def reading(
-        self, device: Device, reading: Reading, at: float, judged_from: float
+        self,
+        device: Device,
+        reading: Reading,
+        at: float,
+        judged_from: float,
+        events: list[Event] | None = None,
     ) -> tuple[str, list[Event]]:
         """Apply a reading that arrived at `at`. The verdict is judged, late, backfill or repeat.
 
-        Refused leaves the device as it was: `too_many_metrics`.
+        Refused leaves the device as it was: `too_many_metrics`. Whoever gives the list of `events`
+        has those that were decided before any other exception: the device has them too.
         """
         values = reading.values
         if len(device.metrics) + len(values) > MAX_METRICS:
             self._check_metrics(device, values)
         page = device.page
-        events: list[Event] = []
+        if events is None:
+            events = []
         if page is None or page.root is not self.rulebook:
-            events = self.adopt(device, at)
+            self.adopt(device, at, events)
             page = self._page(device)
         alerts = device.alerts
         if at - device.last_seen >= self.calm or (alerts is not None and alerts.due <= at):
-            events += self.settle(device, at, judged_from)
+            self.settle(device, at, judged_from, events)
             alerts = device.alerts
         time = reading.time
         judged, then = at, False
@@ -145,11 +152,14 @@ class Engine:
             self._count_into_window(device, values, judged)
         return "judged", events
 
-    def settle(self, device: Device, at: float, judged_from: float) -> list[Event]:
+    def settle(
+        self, device: Device, at: float, judged_from: float, events: list[Event] | None = None
+    ) -> list[Event]:
         """What fell due up to `at`, in due order. Silence before `judged_from` is no evidence."""
-        events: list[Event] = []
+        if events is None:
+            events = []
         if device.page is None or device.page.root is not self.rulebook:
-            events = self.adopt(device, at)
+            self.adopt(device, at, events)
         page = self._page(device)
         while (due := self._due(device, page, judged_from)) <= at:
             if device.alerts is not None and device.alerts.due <= due:
@@ -192,18 +202,21 @@ class Engine:
                 return [] if event is None else [event]
         return []
 
-    def adopt(self, device: Device, at: float) -> list[Event]:
+    def adopt(self, device: Device, at: float, events: list[Event] | None = None) -> list[Event]:
         """Judge a device by our rules from now on. Rules that are the same keep their state,
         changed ones judge the newest values again, the alerts of removed ones resolve."""
+        if events is None:
+            events = []
         page = device.page = self.rulebook.of(device.id)
         before = device.hashes
         device.hashes = page.hashes  # the same object for all of a page
         if before == page.hashes or (device.alerts is None and (not before or not device.values)):
-            return []
+            return events
         if device.alerts is None:
             device.alerts = Alerts(device.id)
         known = page.hashes if before is None else before
-        return reload.adopt(device, device.alerts, page, frozenset(known), at)
+        reload.adopt(device, device.alerts, page, frozenset(known), at, events)
+        return events
 
     def take_closed(self) -> list[window_.Closed]:
         """The windows closed since the last call, or closed again."""

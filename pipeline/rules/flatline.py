@@ -19,8 +19,10 @@ def judge(
     if len(known) < len(shown):
         return None
     seen = alerts.progress.get(rule.name)
-    if seen is None or seen[2:] != known:
-        alerts.progress[rule.name] = [judged, 1.0, *known]
+    if seen is None or seen[3:] != known:
+        alerts.progress[rule.name] = [judged, 1.0, rule.subject, *known]
+        if seen is None or not is_of(rule, seen):
+            return None  # there is nothing to have moved from
         return _end(rule, alerts, known[0], judged, at)
     seen[1] += 1.0
     episode = alerts.open.get(rule.name)
@@ -30,6 +32,11 @@ def judge(
     if seen[1] < rule.repeat or judged - seen[0] < rule.hold:
         return None
     return _fire(rule, alerts, known[0], int(seen[1]), judged, at)
+
+
+def is_of(rule: Flatline, progress: list[float]) -> bool:
+    """Whether what was seen was seen of these metrics: the rule may have changed since."""
+    return progress[2] == rule.subject
 
 
 def _fire(

@@ -3,8 +3,8 @@
 This file owns every transition of an alert. An alert of a rule and a device is an episode:
 
     (none) --hold--> pending --fire--> open --resolve--> (none)
-                        |               |^ change, suppress, unsuppress, restate, remind,
-                        |               ||   acknowledge, let_out
+                        |               |^ change, regrade, suppress, unsuppress, restate,
+                        |               ||   remind, acknowledge, let_out
                      (none) <--drop     └┘
 
 Each arrow is one method of `Alerts`; all but `hold` and `drop` return exactly one event with the
@@ -257,21 +257,24 @@ class Alerts:
         value: float | None,
         remind: float = 0.0,
     ) -> Event:
-        """The alert goes on at another level, up or down. Whoever took note of a milder one hasn't
-        of this."""
-        previous = episode.severity
-        episode.severity = severity
-        if SEVERITIES.index(severity) > SEVERITIES.index(previous):
-            episode.acked_by = episode.note = None  # what was acknowledged was less
-        episode.level = level
+        """The alert goes on at another level, up or down."""
+        previous = _grade(episode, severity, level)
         episode.threshold = threshold
         episode.clear = clear
-        if SEVERITIES.index(severity) > SEVERITIES.index(previous):
-            episode.acked_by = episode.note = None
         episode.stale = False  # a reading has said so
         episode.suppressed_by = None
         self._remind(episode, at, remind)
         event = self._event(episode, "updated", "severity_changed", timestamp, at, value)
+        event.previous_severity = previous
+        return event
+
+    def regrade(
+        self, episode: Episode, severity: str, level: int, at: float, value: float | None
+    ) -> Event:
+        """Its rule gives it another severity now. No reading has said so: what is stale stays it.
+        Its reminders are for the caller to plan again."""
+        previous = _grade(episode, severity, level)
+        event = self._event(episode, "updated", "rule_changed", at, at, value)
         event.previous_severity = previous
         return event
 
@@ -366,6 +369,16 @@ class Alerts:
         made = Event(self.device_id, episode, event, reason, timestamp, at)
         made.value = value
         return made
+
+
+def _grade(episode: Episode, severity: str, level: int) -> str:
+    """The severity it had. Whoever took note of a milder one hasn't of this."""
+    previous = episode.severity
+    episode.severity = severity
+    episode.level = level
+    if SEVERITIES.index(severity) > SEVERITIES.index(previous):
+        episode.acked_by = episode.note = None
+    return previous
 
 
 def _kind(episode: Episode) -> str:

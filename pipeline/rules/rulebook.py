@@ -148,10 +148,10 @@ class Range:
 
 class Flatline:
     """One alert while all of these metrics have been the very same for `hold` seconds and `repeat`
-    readings: a sensor that is stuck."""
+    readings: a sensor that is stuck. `subject` is a number that tells its metrics from others."""
 
     kind: Final = "flatline"
-    __slots__ = ("hash", "hold", "metrics", "name", "remind", "repeat", "severity")
+    __slots__ = ("hash", "hold", "metrics", "name", "remind", "repeat", "severity", "subject")
 
     def __init__(
         self,
@@ -172,6 +172,7 @@ class Flatline:
         self.name: Final = name
         self.severity: Final = severity
         self.metrics: Final = tuple(metrics)
+        self.subject: Final = float(_hash(self.metrics))
         self.hold: Final = float(hold)
         self.repeat: Final = repeat
         self.remind: Final = float(remind)

@@ -6,7 +6,7 @@ The alert's state is mutated in place by `Alerts`; the event, if there is one, i
 from __future__ import annotations
 
 from pipeline.rules.lifecycle import NEVER, Alerts, Episode, Event
-from pipeline.rules.rulebook import Threshold
+from pipeline.rules.rulebook import SEVERITIES, Threshold
 
 
 def judge(rule: Threshold, alerts: Alerts, value: float, judged: float, at: float) -> Event | None:
@@ -23,26 +23,33 @@ def judge(rule: Threshold, alerts: Alerts, value: float, judged: float, at: floa
         episode.normal_since = NEVER
     if now > was:
         return _rise(rule, alerts, episode, now, value, judged, at)
-    if episode is None or now == was:
-        return None
-    return _change(rule, alerts, episode, now, value, judged, at)
+    return None if episode is None else _stay(rule, alerts, episode, now, value, judged, at)
 
 
 def judge_again(
     rule: Threshold, alerts: Alerts, episode: Episode, value: float, at: float
 ) -> Event | None:
-    """The rule has changed under an open alert: its ladder may be another one."""
-    was = min(episode.level, len(rule.levels) - 1)
-    now = level_after(rule, was, value)
+    """The rule has changed under an open alert, which `find_level` has put on the new ladder."""
+    now = level_after(rule, episode.level, value)
     if now < 0:
         return alerts.resolve(episode, "value_normal", at, at, value)
-    level = rule.levels[now]
-    if level.severity != episode.severity:
-        return _change(rule, alerts, episode, now, value, at, at)
-    episode.level = now
-    episode.threshold = level.line
-    episode.clear = level.clear
-    return None
+    episode.normal_since = NEVER
+    return _stay(rule, alerts, episode, now, value, at, at)
+
+
+def find_level(rule: Threshold, episode: Episode) -> None:
+    """Put an open alert on a ladder that may be another one, and wait for a value to move it.
+
+    It stands on the worst level that is no worse than what was told, or on the first. A value may
+    be a while in coming, from a silent device or a held reading.
+    """
+    told = SEVERITIES.index(episode.severity)
+    reached = [n for n, one in enumerate(rule.levels) if SEVERITIES.index(one.severity) <= told]
+    episode.level = reached[-1] if reached else 0
+    level = rule.levels[episode.level]
+    if level.severity == episode.severity:
+        episode.threshold = level.line
+        episode.clear = level.clear
 
 
 def level_after(rule: Threshold, level: int, value: float) -> int:
@@ -56,6 +63,22 @@ def level_after(rule: Threshold, level: int, value: float) -> int:
     while level >= 0 and rule.cleared(value, levels[level].clear):
         level -= 1
     return level
+
+
+def _stay(
+    rule: Threshold,
+    alerts: Alerts,
+    episode: Episode,
+    now: int,
+    value: float,
+    judged: float,
+    at: float,
+) -> Event | None:
+    """On its level or a lower one; the level it is on may have another severity than was told,
+    where the ladder is a new one."""
+    if rule.levels[now].severity == episode.severity:
+        return None
+    return _change(rule, alerts, episode, now, value, judged, at)
 
 
 def _end(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pipeline.rules import (
@@ -9,6 +11,8 @@ from pipeline.rules import (
     Bounds,
     Device,
     Engine,
+    Event,
+    Flatline,
     Level,
     Offline,
     Range,
@@ -166,3 +170,271 @@ def test_a_device_without_a_history_adopts_rules_without_a_word() -> None:
     device = Device("d")
     assert Engine().adopt(device, after(0)) == []
     assert device.hashes is DEFAULT.hashes
+
+
+MILD, WARM = Level("info", 30, 28), Level("warning", 35, 33)
+THREE = (MILD, WARM, Level("danger", 40, 38))
+FAULT = Range("fault", "warning", [Bounds("humidity", 0, 100)])
+STUCK = Flatline("stuck", "warning", ["battery"], hold=20, repeat=3)
+
+
+def unheard(why: str, old: tuple[Level, ...], value: float, new: tuple[Level, ...]) -> History:
+    """A device whose ladder changes while its values are no evidence."""
+    windowed = {"of": "last", "over": 300.0} if why == "windowed" else {}
+    before, now = (
+        Rulebook([heat(*levels, **windowed)], [FAULT], Offline(after=60), flatlines=[STUCK])  # type: ignore[arg-type]
+        for levels in (old, new)
+    )
+    told = History(before)
+    for at in (0, 10, 20, 30):
+        told.reading(at, temperature=value, battery=50 if why == "stuck" else at)
+    if why == "out of range":
+        told.reading(40, temperature=value, battery=40, humidity=200)
+    if why == "silent":
+        told.settle(200)
+    adopt(told, now, 210 if why == "silent" else 45)
+    return told
+
+
+def of_heat(events: list[Event]) -> list[tuple[str, str | None, str]]:
+    return [
+        (event.reason, event.previous_severity, event.severity)
+        for event in events
+        if event.rule == "heat" and event.reason != "unsuppressed"
+    ]
+
+
+@pytest.mark.parametrize("why", ["silent", "out of range", "stuck", "windowed"])
+@pytest.mark.parametrize(
+    ("old", "value", "new", "later", "expected"),
+    [
+        (THREE, 41, (HOT,), 36, []),
+        (THREE, 41, (HOT,), 34, []),  # not below the clear line
+        (THREE, 41, (HOT,), 20, [("value_normal", None, "danger")]),
+        (THREE, 41, (MILD,), 41, [("severity_changed", "danger", "info")]),
+        (THREE, 36, (MILD, HOT), 34, [("severity_changed", "warning", "info")]),
+        ((HOT,), 36, THREE, 36, [("severity_changed", "danger", "warning")]),
+        ((HOT,), 36, THREE, 39, []),
+        ((MILD,), 31, (HOT,), 34, [("severity_changed", "info", "danger")]),
+        ((MILD,), 31, THREE[1:], 41, [("severity_changed", "info", "danger")]),
+        ((MILD, WARM), 36, (Level("warning", 30, 28), HOT), 31, []),
+        (
+            *((MILD, WARM), 36, (Level("warning", 30, 28), HOT), 36),
+            [("severity_changed", "warning", "danger")],
+        ),
+    ],
+)  # fmt: skip
+def test_a_ladder_that_changes_while_values_are_no_evidence_waits_for_the_next_one(
+    why: str,
+    old: tuple[Level, ...],
+    value: float,
+    new: tuple[Level, ...],
+    later: float,
+    expected: list[tuple[str, str | None, str]],
+) -> None:
+    told = unheard(why, old, value, new)
+    assert of_heat(told.events)[-1][0] in ("threshold", "stale")  # nothing yet
+    before = len(told.events)
+    told.reading(220 if why == "silent" else 50, temperature=later, battery=7, humidity=50)
+    assert of_heat(told.events[before:]) == expected
+
+
+@pytest.mark.parametrize(
+    ("fault", "values"), [("fault", {"humidity": 200}), ("stuck", {"battery": 50})]
+)
+def test_what_a_fault_holds_back_fires_no_changed_rule(
+    fault: str, values: dict[str, float]
+) -> None:
+    told = History(Rulebook([heat()], [FAULT], flatlines=[STUCK]))
+    for at in (0, 10, 20):
+        told.reading(at, temperature=20, **values)
+    adopt(told, Rulebook([heat(Level("danger", 10, 8))], [FAULT], flatlines=[STUCK]), 30)
+    assert told.steps == [f"{fault} fired"]
+
+
+def test_a_silence_that_nobody_has_told_yet_is_no_evidence_either() -> None:
+    told = History(Rulebook([heat()], offline=Offline(after=60)))
+    for at in (0, 10, 20, 30):
+        told.reading(at, temperature=20)
+    adopt(told, Rulebook([heat(Level("danger", 10, 8))], offline=Offline(after=60)), 100)
+    assert told.steps == []
+    told.settle(100)
+    assert told.steps == ["offline fired"]
+
+
+def test_a_value_that_is_beyond_the_new_line_ends_what_was_normal_for_a_while() -> None:
+    told = History(Rulebook([heat(keep=60)]))
+    told.reading(0, temperature=36)
+    told.reading(10, temperature=32)
+    adopt(told, Rulebook([heat(Level("danger", 31, 29), keep=60)]), 20)
+    told.reading(80, temperature=28)
+    assert told.steps == ["heat fired"]
+    told.reading(140, temperature=28)
+    assert told.steps == ["heat fired", "heat resolved"]
+
+
+def test_new_reminders_count_from_the_change() -> None:
+    told = reloaded(Rulebook([heat()]), Rulebook([heat(remind=60)]), temperature=36)
+    told.settle(159)
+    assert told.steps == []
+    told.settle(160)
+    assert told.steps == ["heat reminder"]
+    adopt(told, Rulebook([heat()]), 161)
+    told.settle(1_000)
+    assert told.steps == ["heat reminder"]
+
+
+def both(severity: str) -> Range:
+    return Range("fault", severity, [Bounds("humidity", 0, 100), Bounds("battery", 0, 100)])
+
+
+def test_a_metric_that_is_no_longer_bounded_has_no_fault() -> None:
+    told = reloaded(Rulebook(ranges=[both("warning")]), Rulebook(ranges=[FAULT]), battery=200)
+    assert shown(told) == [("resolved", "rule_changed", "warning")]
+
+
+def test_of_a_silent_device_the_next_reading_says_so() -> None:
+    told = History(Rulebook(ranges=[both("warning")], offline=Offline(after=60)))
+    for at in (0, 10, 20, 30):
+        told.reading(at, battery=200)
+    told.settle(100)
+    told.events.clear()
+    adopt(told, Rulebook(ranges=[FAULT], offline=Offline(after=60)), 110)
+    assert told.steps == []
+    told.reading(120, temperature=20)
+    assert told.steps == ["offline resolved", "fault resolved"]
+
+
+def stuck(severity: str) -> Flatline:
+    return Flatline("stuck", severity, ["battery"], hold=20, repeat=3)
+
+
+def with_severity(severity: str) -> Rulebook:
+    return Rulebook(
+        [], [both(severity)], Offline(severity=severity, after=60), 1e9, [stuck(severity)]
+    )
+
+
+@pytest.mark.parametrize("new", ["info", "danger"])
+@pytest.mark.parametrize(
+    ("rule", "values", "silent"),
+    [("fault", {"humidity": 200}, False), ("stuck", {"battery": 50}, False), ("offline", {}, True)],
+)
+def test_another_severity_of_a_fault_or_a_silence_is_told_at_once(
+    rule: str, values: dict[str, float], silent: bool, new: str
+) -> None:
+    told = History(with_severity("warning"))
+    for at in (0, 10, 20, 30):
+        told.reading(at, values=values)
+    told.settle(100 if silent else 30)
+    (alert,) = told.device.open_alerts()
+    told.engine.acknowledge(told.device, alert.alert_id, "ann", None, after(100))
+    before = len(told.events)
+    adopt(told, with_severity(new), 110 if silent else 40)
+    (event,) = told.events[before:]
+    assert (event.rule, event.event, event.reason) == (rule, "updated", "rule_changed")
+    assert (event.previous_severity, event.severity, alert.severity) == ("warning", new, new)
+    assert event.acked == (new == "info")  # whoever took note has of something worse
+    adopt(told, with_severity(new), 120)
+    assert told.events[before:] == [event]
+
+
+def test_another_severity_leaves_what_is_stale_and_suppressed_as_it_is() -> None:
+    told = History(with_severity("warning"))
+    for at in (0, 10, 20, 30):
+        told.reading(at, humidity=200)
+    told.settle(100)
+    before = len(told.events)
+    adopt(told, with_severity("danger"), 110)
+    fault = next(event for event in told.events[before:] if event.rule == "fault")
+    offline = next(alert for alert in told.device.open_alerts() if alert.rule == "offline")
+    assert (fault.severity, fault.stale, fault.suppressed_by) == ("danger", True, offline.alert_id)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"danger_after": 120}, {}, [("rule_changed", "danger", "warning")]),
+        ({"danger_after": 120}, {"danger_after": 150, "severity": "info"}, []),
+        ({"danger_after": 120}, {"severity": "danger"}, []),
+        (
+            {"danger_after": 120},
+            {"danger_after": 3_600},
+            [("rule_changed", "danger", "warning"), ("severity_changed", "warning", "danger")],
+        ),
+        (
+            {"severity": "danger"},
+            {"danger_after": 3_600},
+            [("rule_changed", "danger", "warning"), ("severity_changed", "warning", "danger")],
+        ),
+        ({"severity": "danger"}, {"danger_after": 100}, []),
+        (
+            {},
+            {"danger_after": 3_600, "severity": "info"},
+            [("rule_changed", "warning", "info"), ("severity_changed", "info", "danger")],
+        ),
+        ({}, {"danger_after": 100}, [("severity_changed", "warning", "danger")]),  # by the engine
+    ],
+)
+def test_the_two_levels_of_a_silence_change_with_its_rule(
+    old: dict[str, Any], new: dict[str, Any], expected: list[tuple[str, str, str]]
+) -> None:
+    told = History(Rulebook(offline=Offline(after=60, **old)))
+    for at in (0, 10, 20, 30):
+        told.reading(at)
+    told.settle(200)
+    before = len(told.events)
+    adopt(told, Rulebook(offline=Offline(after=60, **new)), 210)
+    told.settle(10_000)
+    found = [(e.reason, e.previous_severity, e.severity) for e in told.events[before:]]
+    assert found == expected
+
+
+def flat(metrics: list[str], **patience: float) -> Rulebook:
+    usual: dict[str, Any] = {"hold": 20, "repeat": 3, **patience}
+    return Rulebook(flatlines=[Flatline("stuck", "warning", metrics, **usual)])
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        (flat(["battery"], remind=1_000), []),
+        (flat(["battery"], hold=500, repeat=99), []),
+        (flat(["battery", "co2"]), []),
+        (flat(["co2"]), ["stuck resolved"]),  # which is another alert
+    ],
+)
+def test_a_sensor_that_is_stuck_stays_stuck_by_changed_rules_until_it_moves(
+    new: Rulebook, expected: list[str]
+) -> None:
+    told = History(flat(["battery"]))
+    for at in (0, 10, 20):
+        told.reading(at, battery=50, co2=at)
+    assert told.steps == ["stuck fired"]
+    told.events.clear()
+    adopt(told, new, 25)
+    told.reading(30, battery=50, co2=400)
+    told.reading(40, battery=50, co2=400)
+    assert told.steps == expected
+    told.reading(50, battery=51, co2=400)
+    assert told.steps == (expected or ["stuck resolved"]) + (["stuck fired"] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (["battery"], ["battery"], 20),
+        (["battery"], ["co2"], 40),  # they show the same, and still are others
+        (["battery", "co2"], ["battery"], 40),
+    ],
+)
+def test_how_long_a_sensor_was_stuck_is_remembered_if_it_is_the_same(
+    old: list[str], new: list[str], expected: float
+) -> None:
+    told = History(flat(old, remind=10))
+    told.reading(0, battery=50, co2=50)
+    told.reading(10, battery=50, co2=50)
+    adopt(told, flat(new), 15)
+    for at in (20, 30, 40):
+        told.reading(at, battery=50, co2=50)
+    assert [(e.event, e.timestamp) for e in told.events] == [("fired", after(expected))]
