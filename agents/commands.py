@@ -63,7 +63,7 @@ class Commands:
         judge = self._judge
         judge.settle(partition, row, partition.horizon())
         events = judge.engine.acknowledge(
-            row.device, command.alert_id, command.by, command.note, now(partition)
+            row.device, command.alert_id, command.by, command.note, partition.now()
         )
         if events:
             row.applied[COMMANDS] = offset
@@ -90,7 +90,7 @@ class Commands:
         silence = silences.get(command.silence_id)
         if silence is None:
             return False
-        silence.ends_at = min(silence.ends_at, now(partition))
+        silence.ends_at = min(silence.ends_at, partition.now())
         for device_id in sorted(silences.marked):
             row = partition.known(device_id)
             if row is None:
@@ -108,11 +108,6 @@ class Commands:
         self._told.add(refused.reason)
         where = (partition.number, record.offset)
         log.log(level, "a command (partition %d, offset %d) is refused: %s", *where, refused)
-
-
-def now(partition: Partition) -> float:
-    """When a command takes effect: nothing that was decided before is later."""
-    return max(partition.horizon(), partition.clock.clock)
 
 
 def forget_the_past(partition: Partition, upto: float) -> None:

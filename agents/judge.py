@@ -3,6 +3,10 @@ rejections, out.
 
 No `await`: between two of the event loop's turns the state is whole. What has changed is noted as
 dirty in its partition, and becomes durable with the next flush (`writer`).
+
+A reading on which our core fails is rejected as `core_error`, and never tried again. What it
+decided before it failed (that its device was offline, say, and has returned) is in the device, so
+it is announced like all else: state and announcements agree, and the next one goes on from there.
 """
 
 from __future__ import annotations
@@ -54,27 +58,30 @@ class Judge:
             self._let_out(home, row, at)
         if home.silent:
             home.silent.pop(row.device.id, None)
+        events: list[Event] = []
         try:
-            verdict, events = self._judged(home, row, reading, at)
+            verdict = self._judged(home, row, reading, at, events)
         except Refused as refusal:
             self.reject(home, item, refusal.reason)
             return
         except Exception:
             log.exception("our core failed on a reading of %r", reading.device_id)
             self.reject(home, item, "core_error")
-            return
-        metrics.READINGS.labels(verdict).inc()
-        count_refused(item.refused)
+        else:
+            metrics.READINGS.labels(verdict).inc()
+            count_refused(item.refused)
         home.note_applied_by_row(row, origin, place)
         self.decided(home, row, events)
         if events:
             metrics.DECISION_SECONDS.observe(max(0.0, wall - reading.record_time))
 
     def _judged(
-        self, home: Partition, row: Row, reading: Reading, at: float
-    ) -> tuple[str, list[Event]]:
+        self, home: Partition, row: Row, reading: Reading, at: float, events: list[Event]
+    ) -> str:
+        """The verdict; what is decided goes to `events`, until the engine fails if it does."""
+        judged_from = home.clock.judged_from
         try:
-            return self.engine.reading(row.device, reading, at, home.clock.judged_from)
+            return self.engine.reading(row.device, reading, at, judged_from, events)[0]
         finally:
             self._take_windows(home)
 
@@ -109,10 +116,10 @@ class Judge:
         """Bring a slice of the devices under today's rules; whether there are more."""
         if partition.closed:
             return False
-        unjudged = partition.unjudged
+        unjudged, at = partition.unjudged, partition.now()
         for device_id in unjudged[-SLICE:]:
             row = partition.rows.get(device_id)
-            events = self.engine.adopt(row.device, partition.clock.clock) if row else []
+            events = self.engine.adopt(row.device, at) if row else []
             if row and events:
                 self.decided(partition, row, events)
         del unjudged[-SLICE:]

@@ -162,6 +162,10 @@ class Partition:
         horizon = self.clock.horizon(self.reached, at_end=self.reached > self.clock.clock)
         return min(horizon, self.reached) if self.shared else horizon
 
+    def now(self) -> float:
+        """When what is no reading takes effect: nothing that was decided before is later."""
+        return max(self.horizon(), self.clock.clock)
+
     def packed(self) -> bytes:
         return encode(
             [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -121,15 +122,45 @@ def test_a_fault_of_our_core_on_one_reading_is_rejected_and_the_next_one_is_judg
 ):
     judge = Engine.reading
 
-    def fail_once(self: Any, device: Any, given: Any, at: float, judged_from: float) -> Any:
+    def fail_once(self: Any, device: Any, given: Any, *arguments: Any) -> Any:
         if given.values["temperature"] == 13:
             raise ZeroDivisionError
-        return judge(self, device, given, at, judged_from)
+        return judge(self, device, given, *arguments)
 
     monkeypatch.setattr(Engine, "reading", fail_once)
     feed(reading(0, temperature=13), reading(1, temperature=36))
     assert [dict(r.headers)["reason"] for r in owned.rejected] == [b"core_error"]
     assert kinds(owned) == [("temperature-high", 1, True)]
+
+
+def fail(*_: Any) -> None:
+    raise ZeroDivisionError
+
+
+def test_what_was_decided_before_our_core_failed_is_announced_and_never_again(
+    owned, feed, monkeypatch
+):
+    feed(*(reading(n, at=T0 + n, temperature=20) for n in range(5)))
+    monkeypatch.setattr(Engine, "_judge", fail)
+    feed(reading(5, at=T0 + 3600, temperature=36))
+    assert [dict(r.headers)["reason"] for r in owned.rejected] == [b"core_error"]
+    assert kinds(owned) == [("offline", 1, True), ("offline", 2, False)]
+    assert owned.rows["attic"].device.open_alerts() == []
+    assert "attic" in owned.dirty
+    assert owned.rows["attic"].applied[READINGS] == 5
+    monkeypatch.undo()
+    feed(reading(6, at=T0 + 3601, temperature=36))
+    assert kinds(owned)[2:] == [("temperature-high", 1, True)]
+
+
+def test_what_other_rules_decided_before_our_core_failed_is_announced(
+    owned, feed, judge, monkeypatch
+):
+    feed(reading(0, temperature=36))
+    judge.engine = Engine(Rulebook())
+    monkeypatch.setattr(Engine, "_count_in", fail)
+    feed(reading(1, at=T0 + 1, temperature=36))
+    assert kinds(owned) == [("temperature-high", 1, True), ("temperature-high", 2, False)]
 
 
 WINDOW = 60
@@ -284,3 +315,17 @@ def test_a_partition_that_was_given_away_is_not_judged_again(owned, feed, judge)
     owned.closed = True
     assert not judge.adopt_some(owned)
     assert owned.dirty == {}
+
+
+def test_changed_rules_are_judged_by_now_and_not_when_the_last_record_came(owned, feed, judge):
+    feed(*(reading(n, at=T0 + n, temperature=36) for n in range(5)))
+    check(judge, owned, 0, T0 + 3600)
+    judge.engine = Engine(Rulebook())
+    judge.plan(owned)
+    judge.adopt_some(owned)
+    told = [json.loads(one.value) for one in owned.rows["attic"].outbox]
+    ends = {one["rule"]: one["resolved_at"] for one in told if one["event"] == "resolved"}
+    assert ends == {
+        "temperature-high": "2023-11-14T23:13:20.000Z",
+        "offline": "2023-11-14T23:13:20.000Z",
+    }
