@@ -163,6 +163,19 @@ def test_what_other_rules_decided_before_our_core_failed_is_announced(
     assert kinds(owned) == [("temperature-high", 1, True), ("temperature-high", 2, False)]
 
 
+def test_so_is_what_fell_due_or_other_rules_decided_where_just_that_failed(
+    owned, feed, judge, monkeypatch
+):
+    feed(*(reading(n, at=T0 + n, temperature=20) for n in range(5)))
+    monkeypatch.setattr(Engine, "_close_windows", fail)
+    feed(reading(5, at=T0 + 3600, temperature=20))
+    assert kinds(owned) == [("offline", 1, True)]
+    judge.engine = Engine(Rulebook())
+    monkeypatch.setattr("pipeline.rules.reload._judge_values", fail)
+    feed(reading(6, at=T0 + 3601, temperature=20))
+    assert kinds(owned) == [("offline", 1, True), ("offline", 2, False)]
+
+
 WINDOW = 60
 START = T0 // WINDOW * WINDOW
 

@@ -239,6 +239,12 @@ def test_a_ladder_that_changes_while_values_are_no_evidence_waits_for_the_next_o
     assert of_heat(told.events[before:]) == expected
 
 
+def test_an_alert_that_waits_shows_the_lines_of_its_new_ladder() -> None:
+    told = unheard("silent", THREE, 41, (WARM, Level("danger", 39, 37)))
+    told.reading(220, temperature=41)
+    assert (told.events[-1].reason, told.events[-1].threshold) == ("unsuppressed", 39)
+
+
 @pytest.mark.parametrize(
     ("fault", "values"), [("fault", {"humidity": 200}), ("stuck", {"battery": 50})]
 )
