@@ -167,7 +167,7 @@ def test_so_is_what_fell_due_or_other_rules_decided_where_just_that_failed(
     owned, feed, judge, monkeypatch
 ):
     feed(*(reading(n, at=T0 + n, temperature=20) for n in range(5)))
-    monkeypatch.setattr(Engine, "_close_windows", fail)
+    monkeypatch.setattr(Engine, "_close_window", fail)
     feed(reading(5, at=T0 + 3600, temperature=20))
     assert kinds(owned) == [("offline", 1, True)]
     judge.engine = Engine(Rulebook())
