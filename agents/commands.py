@@ -13,9 +13,11 @@ from collections.abc import Callable
 
 from aiokafka import ConsumerRecord
 
+from agents.checks import NEVER, due
 from agents.judge import Judge
 from pipeline import metrics
 from pipeline.commands import Acknowledge, Command, Quiet, Refused, Reload, Unsilence, decode
+from pipeline.rules.engine import Engine
 from pipeline.rules.silence import AT_MOST, Full
 from tables.devices import COMMANDS, Partition
 
@@ -72,9 +74,10 @@ class Commands:
         return bool(events)
 
     def _silence(self, partition: Partition, command: Quiet, sent_at: float) -> bool:
-        forget_the_past(partition, partition.horizon())
+        engine = self._judge.engine
+        forget_the_past(engine, partition, partition.horizon())
         if len(partition.silences) >= AT_MOST:  # a clock that stands still ends none
-            forget_the_past(partition, sent_at)
+            forget_the_past(engine, partition, sent_at)
         try:
             silence = command.silence()
             added = partition.silences.add(silence)
@@ -98,7 +101,7 @@ class Commands:
             self._judge.settle(partition, row, partition.horizon())
             if events := silences.release(row.device, silence.ends_at):
                 self._judge.changed(partition, row, events)
-        silences.remove(silence.id)
+        forget_the_past(self._judge.engine, partition, silence.ends_at)
         self._judge.wake()
         return True
 
@@ -110,17 +113,30 @@ class Commands:
         log.log(level, "a command (partition %d, offset %d) is refused: %s", *where, refused)
 
 
-def forget_the_past(partition: Partition, upto: float) -> None:
-    """Silences that are over, and of which nobody has to be told, are dropped."""
+def forget_the_past(engine: Engine, partition: Partition, upto: float) -> None:
+    """Silences that are over are dropped, but those whose end has to be told, or that hold what is
+    due and not told yet."""
     silences = partition.silences
-    if not silences:
-        return
     over = silences.over(upto)
+    if not over:
+        return
     held = {
         episode.silenced_by
-        for row in map(partition.known, silences.marked if over else ())
+        for row in map(partition.known, silences.marked)
         for episode in (row.device.open_alerts() if row else ())
     }
+    untold = _first_due(engine, partition)
     for silence in over:
-        if silence.id not in held:
+        if silence.id not in held and silence.ends_at <= untold:
             silences.remove(silence.id)
+
+
+def _first_due(engine: Engine, partition: Partition) -> float:
+    """When the first of what could be told by now, and hasn't been, fell due; inf for nothing."""
+    horizon = partition.horizon()
+    first = NEVER
+    for row in partition.rows.values():
+        device = row.device
+        if device.last_seen + engine.calm <= horizon or (device.alerts and device.alerts.open):
+            first = min(first, due(engine, partition, row))
+    return first if first <= horizon else NEVER

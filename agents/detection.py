@@ -136,7 +136,7 @@ class Detection:
         await self.reach.look(wall)
         self.ownership.catch_up(wall)
         for partition in self.ownership.owned.values():
-            forget_the_past(partition, partition.horizon())
+            forget_the_past(self.judge.engine, partition, partition.horizon())
         await self.fleet.look(wall)
         await send_checks(self.app, self.judge.engine, self.ownership.owned.values())
 

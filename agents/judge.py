@@ -54,8 +54,8 @@ class Judge:
         if home.row_has_applied(row, origin, place):
             metrics.READINGS.labels("replayed").inc()
             return
-        if row.device.id in home.silences.marked:
-            self._let_out(home, row, at)
+        if home.silences.concern(row.device):
+            self.settle(home, row, at)
         if home.silent:
             home.silent.pop(row.device.id, None)
         events: list[Event] = []
@@ -157,15 +157,6 @@ class Judge:
         """Whatever fell due, ends of silences among it, in due order; whether there was any."""
         if row is partition.fleet:
             return self._let_out_fleet(partition, row, upto)
-        told = self._let_out(partition, row, upto)
-        events = self.engine.settle(row.device, upto, partition.clock.judged_from)
-        self._take_windows(partition)
-        if events:
-            self.decided(partition, row, events)
-        return told or bool(events)
-
-    def _let_out(self, partition: Partition, row: Row, upto: float) -> bool:
-        """What ends of silences let out, and what fell due before them; whether there was any."""
         judged_from = partition.clock.judged_from
         events = partition.silences.settle(self.engine, row.device, upto, judged_from)
         self._take_windows(partition)
@@ -175,15 +166,18 @@ class Judge:
 
     def _let_out_fleet(self, partition: Partition, row: Row, upto: float) -> bool:
         """Nothing else falls due of what sends no readings."""
-        end = partition.silences.due(row.device)
-        events = partition.silences.release(row.device, end) if end <= upto else []
+        events: list[Event] = []
+        while (end := partition.silences.due(row.device)) <= upto:
+            events += partition.silences.release(row.device, end)
         if events:
             self.changed(partition, row, events)
         return bool(events)
 
     def decided(self, partition: Partition, row: Row, events: list[Event]) -> None:
         """These are new: say which silence each is under."""
-        self.changed(partition, row, _marked(partition, row, events))
+        if events and partition.silences.concern(row.device):
+            partition.silences.mark(row.device, events)
+        self.changed(partition, row, events)
 
     def changed(self, partition: Partition, row: Row, events: list[Event]) -> None:
         partition.dirty[row.device.id] = row
@@ -211,12 +205,6 @@ def _note_silence(partition: Partition, event: Event) -> None:
         partition.silent.setdefault(event.device_id, (partition.horizon(), event.started_at))
     else:
         partition.silent.pop(event.device_id, None)
-
-
-def _marked(partition: Partition, row: Row, events: list[Event]) -> list[Event]:
-    if events and (partition.silences or partition.silences.marked):
-        partition.silences.mark(row.device, events)
-    return events
 
 
 def count_refused(reasons: Iterable[str]) -> None:

@@ -159,18 +159,27 @@ class Silences:
                 return silence.id
         return None
 
+    def concern(self, device: Device) -> bool:
+        """Whether an event of the device may have to be marked, or an end told."""
+        return bool(self._known) or device.id in self.marked
+
     def mark(self, device: Device, events: Iterable[Event]) -> None:
         """Say of each event which silence it is under, and remember it with its alert."""
         for event in events:
-            episode = None if device.alerts is None else device.alerts.open.get(event.rule)
-            if event.event == "resolved" or episode is None or episode.alert_id != event.alert_id:
+            if event.event == "resolved":
                 continue
-            if event.event != "acked":  # which is under what its alert is under
-                episode.silenced_by = self.match(
-                    device.id, event.rule, event.severity, event.detected_at
-                )
-            event.suppressed_by = event.suppressed_by or episode.silenced_by
+            episode = None if device.alerts is None else device.alerts.open.get(event.rule)
+            if episode is None or episode.alert_id != event.alert_id:  # it has ended since
+                by = self._holding(device, event)
+            else:
+                if event.event != "acked":  # which is under what its alert is under
+                    episode.silenced_by = self._holding(device, event)
+                by = episode.silenced_by
+            event.suppressed_by = event.suppressed_by or by
         self.note(device)
+
+    def _holding(self, device: Device, event: Event) -> str | None:
+        return self.match(device.id, event.rule, event.severity, event.detected_at)
 
     def note(self, device: Device) -> None:
         """Whether an open alert of the device is marked."""
@@ -186,14 +195,24 @@ class Silences:
         return min(map(self._end, device.open_alerts()), default=NEVER)
 
     def settle(self, engine: Engine, device: Device, at: float, judged_from: float) -> list[Event]:
-        """What the ends of silences up to `at` let out, and what else fell due before each."""
+        """What fell due up to `at`, ends of silences among it, in due order and marked.
+
+        Each due time is settled on its own: an event is under what holds then, whatever a later one
+        makes of its alert, so checks in between change nothing."""
+        if not self.concern(device):
+            return engine.settle(device, at, judged_from)
         events: list[Event] = []
-        while (end := self.due(device)) <= at:
-            before = engine.settle(device, end, judged_from)
-            self.mark(device, before)
-            events += before
-            events += self.release(device, end)
+        if device.page is None or device.page.root is not engine.rulebook:
+            self._told(device, engine.adopt(device, at), events)
+        while (due := min(self.due(device), engine.due(device, judged_from))) <= at:
+            self._told(device, engine.settle(device, due, judged_from), events)
+            if self.due(device) <= due:
+                events += self.release(device, due)
         return events
+
+    def _told(self, device: Device, new: list[Event], events: list[Event]) -> None:
+        self.mark(device, new)
+        events += new
 
     def release(self, device: Device, at: float) -> list[Event]:
         """What silences that are over by then held; what another one still holds isn't told."""

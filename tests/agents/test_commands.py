@@ -23,6 +23,7 @@ from tables.devices import COMMANDS, PARTITION_KEY, Partition, Row
 from tests.agents.shell import T0, App, Event, Owner, Record, reading
 
 HOME = 1  # the partition of the device that is called attic, of eight
+NEIGHBOUR = "d1"  # of the same partition
 WALL = T0 + 1e7
 
 
@@ -209,14 +210,14 @@ def test_a_silence_ends_by_itself_at_its_time_also_after_a_restart(house: House)
     again.check(1, 130)
     assert again.steps == [("fired", "s1"), ("updated", None)]
     assert (again.told[1]["reason"], again.told[1]["timestamp"]) == ("unsuppressed", iso(T0 + 100))
-    forget_the_past(again.owned, again.owned.horizon())
+    forget_the_past(again.judge.engine, again.owned, again.owned.horizon())
     assert len(again.owned.silences) == 0
 
 
 def test_a_silence_that_is_over_is_kept_until_its_alerts_are_let_out(house: House) -> None:
     house.silence(0)
     house.feed(reading(0, temperature=36))
-    forget_the_past(house.owned, T0 + 200)
+    forget_the_past(house.judge.engine, house.owned, T0 + 200)
     assert len(house.owned.silences) == 1
 
 
@@ -285,3 +286,29 @@ def test_a_recreated_topic_of_commands_is_read_from_its_beginning(house: House) 
     house.owned.forget_offsets(COMMANDS)
     house.silence(0, "s2")
     assert [silence.id for silence in house.owned.silences] == ["s1", "s2"]
+
+
+def test_a_silence_that_is_over_is_kept_while_something_due_under_it_is_not_told(
+    house: House,
+) -> None:
+    house.silence(0)
+    house.feed(*(reading(n, at=T0 + n, temperature=20) for n in range(4)))  # silent from 63
+    house.feed(reading(4, NEIGHBOUR, at=T0 + 1_000, temperature=20))
+    forget_the_past(house.judge.engine, house.owned, house.owned.horizon())
+    assert len(house.owned.silences) == 1
+    house.feed(reading(5, at=T0 + 1_000, temperature=20))
+    assert house.steps == [("fired", "s1"), ("updated", None), ("resolved", None)]
+    forget_the_past(house.judge.engine, house.owned, house.owned.horizon())
+    assert len(house.owned.silences) == 0
+
+
+def test_a_clock_that_stands_still_keeps_no_room_from_a_new_silence(house: House) -> None:
+    for number in range(AT_MOST):
+        house.silence(number, f"s-{number}")
+    value = {
+        "command": "silence", "command_id": "c", "by": "ada", "at": iso(T0), "device": "*",
+        "silence_id": "new", "starts_at": iso(T0), "ends_at": iso(T0 + 900),
+    }  # fmt: skip
+    late = Record(AT_MOST, json.dumps(value).encode(), timestamp=(T0 + 200) * 1000)
+    house.commands.take(house.owned, late)  # type: ignore[arg-type]
+    assert [silence.id for silence in house.owned.silences] == ["new"]

@@ -12,8 +12,11 @@ from agents.intake import MOST_WINDOWS, Intake, is_full
 from agents.judge import LARGEST_REJECTED, Judge
 from agents.writer import take_cut
 from pipeline.home import home_of
+from pipeline.records import iso
 from pipeline.rules import Rulebook
 from pipeline.rules.engine import Engine
+from pipeline.rules.lifecycle import Alerts
+from pipeline.rules.silence import Silence
 from pipeline.settings import SHORTEST_WINDOW
 from tables.devices import CHECKS, READINGS, Partition
 from tests.agents.shell import T0, App, Event, Owner, Record, reading
@@ -342,3 +345,16 @@ def test_changed_rules_are_judged_by_now_and_not_when_the_last_record_came(owned
         "temperature-high": "2023-11-14T23:13:20.000Z",
         "offline": "2023-11-14T23:13:20.000Z",
     }
+
+
+def test_the_fleets_alert_is_let_out_by_the_last_of_the_silences_that_ended(owned, judge):
+    for name, start, end in (("s1", 0, 100), ("s2", 50, 200)):
+        times = (T0, T0 + start, T0 + end)
+        owned.silences.add(Silence(name, None, None, "danger", "ada", None, *times))
+    row = owned.fleet
+    row.device.alerts = Alerts(row.device.id)
+    judge.decided(owned, row, [row.device.alerts.fire("fleet", "danger", "fleet_offline", T0, T0)])
+    assert judge.settle(owned, row, T0 + 300)
+    assert [json.loads(event.value)["timestamp"] for event in row.outbox] == [
+        iso(T0), iso(T0 + 200),
+    ]  # fmt: skip

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.rules import Event
+from pipeline.records import event_json
+from pipeline.rules import Event, Level, Rulebook, Threshold
 from pipeline.rules.engine import Device
 from pipeline.rules.silence import AT_MOST, LONGEST, NEVER, Full, Silence, Silences
 from tests.pipeline.rules.history import LADDER, NO_GRACE, START, History, after
+from tests.pipeline.rules.test_properties import BOOK
 
 
 def silence(name: str = "s1", start: float = 0, end: float = 100, **matcher: Any) -> Silence:
@@ -35,9 +39,6 @@ class Quiet(History):
 
     def checks(self, at: float) -> None:
         self.events += self.silences.settle(self.engine, self.device, after(at), NO_GRACE)
-        told = len(self.events)
-        self.settle(at)
-        self.silences.mark(self.device, self.events[told:])
 
     @property
     def told(self) -> list[tuple[str, str, str | None]]:
@@ -120,6 +121,86 @@ def test_a_check_and_the_next_reading_tell_of_an_end_in_the_same_words() -> None
     assert [reason for _, reason, *_ in found[0]] == [
         "threshold", "offline", "stale", "unsuppressed", "device_returned", "value_normal",
     ]  # fmt: skip
+
+
+REMINDING = Rulebook([Threshold("load", "load", "above", [Level("info", 60, 50)], remind=60)])
+
+
+def test_an_alert_that_ends_in_the_message_that_fires_it_is_under_its_silence() -> None:
+    heard = Quiet(silence(end=500))
+    for at in (0, 1, 2, 3, 400):
+        heard.hears(at, temperature=20)
+    assert heard.told == [("fired", "offline", "s1"), ("resolved", "device_returned", None)]
+
+
+def test_events_marked_at_once_are_each_under_what_held_then() -> None:
+    heard = Quiet(silence(start=5), rulebook=LADDER)
+    for at, load in ((1, 61), (10, 71), (20, 20)):
+        heard.reading(at, load=load)
+    heard.silences.mark(heard.device, heard.events)
+    assert [event.suppressed_by for event in heard.events] == [None, "s1", None]
+
+
+def test_of_two_reminders_each_is_under_what_holds_when_it_is_due() -> None:
+    heard = Quiet(silence(start=10), rulebook=REMINDING)
+    heard.hears(1, load=61)
+    heard.hears(130, load=62)
+    assert heard.told == [
+        ("fired", "threshold", None),
+        ("reminder", "reminder", "s1"),  # at 61
+        OUT,  # at 100
+        ("reminder", "reminder", None),  # at 121
+    ]
+
+
+def test_nothing_is_let_out_before_it_started() -> None:
+    heard = Quiet(silence(), rulebook=LADDER)
+    heard.events += heard.silences.settle(heard.engine, heard.device, after(50), NO_GRACE)
+    heard.reading(50, 120, load=61)  # its clock is 70 s ahead
+    heard.silences.mark(heard.device, heard.events)
+    heard.checks(110)
+    assert heard.told == [FIRED, OUT]
+    assert heard.events[-1].timestamp == heard.events[-1].started_at == after(120)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.5, 10.0, 61.0, 200.0, 3_600.0, 20_000.0]),
+            st.sampled_from([-127.0, 20.0, 31.0, 36.0]),
+        ),
+        max_size=30,
+    ),
+    st.lists(
+        st.tuples(
+            st.floats(0, 30_000),
+            st.floats(1, 20_000),
+            st.sampled_from([{"device": "*"}, {"rule": "[h-o]*"}, {"severity": "danger"}]),
+        ),
+        max_size=4,
+    ),
+    st.lists(st.floats(0, 20_000), max_size=5),
+)
+def test_checks_in_between_change_no_event_under_silences(
+    history: list[tuple[float, float]],
+    silences: list[tuple[float, float, dict[str, str]]],
+    checks: list[float],
+) -> None:
+    told = []
+    for pauses in ([], sorted(checks)):
+        heard = Quiet(
+            *(silence(f"s{n}", a, a + b, **m) for n, (a, b, m) in enumerate(silences)),
+            rulebook=BOOK,
+        )
+        at = 0.0
+        for pause, temperature in history:
+            for check in pauses:
+                if check < pause:
+                    heard.checks(at + check)
+            at += pause
+            heard.hears(at, temperature=temperature, humidity=50)
+        told.append([event_json(event) for event in heard.events])
+    assert told[0] == told[1]
 
 
 def test_the_alert_stays_under_the_next_silence_when_one_of_two_ends() -> None:
