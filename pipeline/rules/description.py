@@ -14,6 +14,8 @@ from pipeline.rules.rulebook import Flatline, Offline, Range, Rulebook, Threshol
 def describe(page: Rulebook) -> Iterator[str]:
     """Reading these lines gives the very rules of a device again."""
     yield f"retire_after = {_text(_duration(page.retire_after))}"
+    if not page.rules():
+        yield "[rules]"
     for name, table in _tables(page).items():
         yield ""
         yield f"[rules.{_text(name) if '.' in name else name}]"

@@ -53,5 +53,8 @@ def shown(given: Any) -> str:
     """As TOML would have it, and not the whole of it."""
     if isinstance(given, bool):
         return str(given).lower()
-    text = f'"{given}"' if isinstance(given, str) else str(given)
+    try:
+        text = f'"{given}"' if isinstance(given, str) else str(given)
+    except ValueError:  # more digits than str() writes
+        text = "a number of very many digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

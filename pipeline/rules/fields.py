@@ -16,20 +16,26 @@ from pipeline.rules.rulebook import SEVERITIES, VIEWS
 Field = Callable[[Any], Any]
 
 UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+SHORTEST: Final = 1.0  # seconds; nothing is looked at more often
+LONGEST: Final = 3_650 * UNITS["d"]
+MOST: Final = 1_000_000  # readings
 SHORTEST_REMINDER: Final = 60.0  # seconds; a silent device is reminded of all at once
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_METRIC: Final = re.compile(r"[A-Za-z_]\w{0,63}")
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])", re.ASCII)
+_METRIC: Final = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)
 
 
 def number(given: Any) -> float:
-    if isinstance(given, bool) or not isinstance(given, int | float) or not isfinite(given):
-        raise ValueError("a number")
-    return float(given)
+    try:
+        if not isinstance(given, bool) and isinstance(given, int | float) and isfinite(given):
+            return float(given)
+    except OverflowError:
+        pass
+    raise ValueError("a number")
 
 
 def whole(given: Any) -> int:
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ValueError("a whole number from 1")
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MOST:
+        raise ValueError(f"a whole number from 1 to {MOST}")
     return given
 
 
@@ -41,9 +47,12 @@ def switch(given: Any) -> bool:
 
 def duration(given: Any) -> float:
     found = _DURATION.fullmatch(given) if isinstance(given, str) else None
-    if found is None or float(found[1]) == 0:
+    if found is None:
         raise ValueError('a duration such as "90s", "5m", "1h" or "7d"')
-    return float(found[1]) * UNITS[found[2]]
+    seconds = float(found[1]) * UNITS[found[2]]
+    if not SHORTEST <= seconds <= LONGEST:
+        raise ValueError('a duration from "1s" to "3650d"')
+    return seconds
 
 
 def reminder(given: Any) -> float:

@@ -25,11 +25,19 @@ AS_ID: Final = re.compile(r"[A-Za-z0-9._:@/*?\[\]!-]{1,128}")
 
 def parse(text: str, file: str = "rules.toml") -> Rulebook:
     """`file` is what the mistakes are told with."""
+    return parsed(_loaded(text, file), file)
+
+
+def _loaded(text: str, file: str) -> dict[str, Any]:
     try:
-        content = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RulesError([f"{file}: no TOML: {error}"]) from None
-    return parsed(content, file)
+        why = f"no TOML: {error}"
+    except RecursionError:
+        why = "its lists or tables are nested too deep"
+    except ValueError:  # what int() says of more digits than it reads
+        why = "a number has too many digits"
+    raise RulesError([f"{file}: {why}"])
 
 
 def parsed(content: Mapping[str, Any], file: str = "rules.toml") -> Rulebook:
@@ -37,6 +45,8 @@ def parsed(content: Mapping[str, Any], file: str = "rules.toml") -> Rulebook:
     for key in content:
         if key not in TOP:
             faults.unknown("", key, TOP)
+    if "rules" not in content and not len(faults):  # a file that is being written looks like this
+        faults.add("", "there is no [rules]: write it, with nothing in it, to mean none")
     top = {"retire_after": content.get("retire_after", "7d")}
     retire_after = read(top, {"retire_after": fields.duration}, faults, "").get("retire_after", DAY)
     rules = _rules(content.get("rules", {}), faults)

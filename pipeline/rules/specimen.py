@@ -61,7 +61,7 @@ def make(name: str, table: Mapping[str, Any], faults: Faults, where: str) -> Rul
     """None where there is a mistake."""
     before = len(faults)
     kind = table.get("kind", "threshold")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         faults.wrong(where, "kind", kind, ", ".join(KINDS))
         return None
     known = KINDS[kind] | COMMON

@@ -12,6 +12,7 @@ from typing import Final
 from pipeline.rules.rulebook import Threshold
 
 SLICES: Final = 12
+MOST: Final = 1 + SLICES + 1  # with the first; rounding can leave one more
 
 Slices = list[list[float]]  # the first is [when the first value came]; the rest by start
 
@@ -29,7 +30,9 @@ def add(rule: Threshold, slices: Slices, value: float, time: float) -> None:
         _count_in(slices[at - 1], value, time)
     else:
         slices.insert(at, [start, 1.0, value, value, value, value, value, time])
-    while len(slices) > 1 and slices[1][0] <= slices[-1][7] - rule.over:
+    while len(slices) > 2 and slices[1][0] <= slices[-1][7] - rule.over:
+        del slices[1]
+    if len(slices) > MOST:  # of a while so short or long that its slices can't be told apart
         del slices[1]
 
 

@@ -105,8 +105,16 @@ def test_rules_described_are_the_same_when_read_again() -> None:
         assert parse("\n".join(describe(book))) == book
 
 
-def test_an_empty_file_has_no_rules() -> None:
-    assert parse("") == Rulebook()
+def test_no_rules_at_all_are_written_down_as_such() -> None:
+    assert parse("[rules]") == Rulebook()
+    assert parse("\n".join(describe(Rulebook()))) == Rulebook()
+    with pytest.raises(RulesError, match="there is no \\[rules\\]"):
+        parse("# a file that somebody has just begun to write")
+
+
+@pytest.mark.parametrize("given", ["1s", "3650d", "1.5s"])
+def test_a_duration_is_from_a_second_to_ten_years(given: str) -> None:
+    assert parse(f'retire_after = "{given}"\n[rules]').retire_after >= 1
 
 
 @pytest.mark.parametrize(
