@@ -91,6 +91,7 @@ def _go_on(
             episode.threshold = episode.faults.pop(metric)
     episode.faults.update(found)
     if episode.faults:
+        episode.metric, episode.threshold = next(iter(episode.faults.items()))
         return None
     value = None if episode.metric is None else values.get(episode.metric)
     return alerts.resolve(episode, "value_normal", judged, at, value)

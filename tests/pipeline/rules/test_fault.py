@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.rules import Range, Rulebook
+from pipeline.rules.rulebook import Bounds
 from tests.pipeline.rules.history import History, after
 
 
@@ -103,3 +105,14 @@ def test_a_reading_with_one_metric_well_and_another_faulty_goes_on_with_the_aler
     told.reading(20, temperature=20.0, humidity=50.0)
     assert told.steps == ["sensor-fault fired", "sensor-fault resolved"]
     assert len({event.alert_id for event in told.events}) == 1
+
+
+def test_of_two_faulty_metrics_the_alert_speaks_of_the_one_that_still_is() -> None:
+    bounds = [Bounds("temperature", -40, 85), Bounds("humidity", 0, 100)]
+    told = History(Rulebook(ranges=[Range("r", "info", bounds, remind=60)]))
+    told.reading(0, temperature=200, humidity=655)
+    told.reading(10, temperature=20, humidity=655)
+    (reminder,) = told.settle(60)
+    assert (reminder.metric, reminder.value, reminder.threshold) == ("humidity", 655, 100)
+    told.reading(70, temperature=20, humidity=50)
+    assert (told.events[-1].event, told.events[-1].metric) == ("resolved", "humidity")
