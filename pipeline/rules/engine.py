@@ -306,6 +306,9 @@ class Engine:
         episode = None if page.offline is None else alerts.open.get(page.offline.name)
         if episode is not None:
             events.append(alerts.resolve(episode, "device_returned", judged, at))
+        for episode in alerts.open.values():
+            if episode.reminded:
+                alerts.heard(episode, at, page.named[episode.rule].remind)
 
     # -- what falls due
 

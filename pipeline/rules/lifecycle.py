@@ -17,6 +17,9 @@ share an id; that is why the last start outlives its episode.
 
 Pending counts judged time and readings, so a silent device never fires. Reminders count `at`, and
 pause while the alert is acknowledged or stale: nobody needs to hear what is known, or not known.
+They also pause after `REMINDERS` in a row with nothing heard of the device in between, and go on
+when it is: however long a silence was, one message tells no more than that of an alert, and the
+same as checks in between would have told.
 A stale alert is one whose device is silent. It is suppressed by the offline alert until a judged
 reading ends that; whether it is still true is then for the readings to say. A resolution is never
 suppressed.
@@ -33,6 +36,7 @@ NAMESPACE: Final = uuid.UUID(
     "8a379eb2-6d79-5d28-8978-0381b93a9890"
 )  # never changes: ids hang on it
 NEVER: Final = float("inf")
+REMINDERS: Final = 24  # a day of hourly ones; whom they haven't moved, more won't
 
 
 class Event:
@@ -85,13 +89,14 @@ class Episode:
 
     `normal_since` is the judged time from which the value was normal though the alert is kept,
     `remind_at` when the next reminder is due, `hash` that of the rule it was last judged by,
-    `silenced_by` the silence that its last event was under (`silence`).
+    `silenced_by` the silence that its last event was under (`silence`), `reminded` how many
+    reminders there were since the device was heard, or something else was said of the alert.
     """
 
     __slots__ = (
         "acked_by", "alert_id", "clear", "count", "devices", "faults", "hash", "kind", "level",
-        "metric", "normal_since", "note", "remind_at", "rule", "seq", "severity", "silenced_by",
-        "stale", "started_ms", "suppressed_by", "threshold",
+        "metric", "normal_since", "note", "remind_at", "reminded", "rule", "seq", "severity",
+        "silenced_by", "stale", "started_ms", "suppressed_by", "threshold",
     )  # fmt: skip
 
     def __init__(self, device_id: str, rule: str, started_ms: int, severity: str) -> None:
@@ -110,6 +115,7 @@ class Episode:
         self.hash = 0
         self.normal_since = NEVER
         self.remind_at = NEVER
+        self.reminded = 0
         self.stale = False
         self.suppressed_by: str | None = None
         self.acked_by: str | None = None
@@ -122,7 +128,7 @@ class Episode:
             self.rule, self.started_ms, self.severity, self.seq, self.count, self.level,
             self.metric, self.threshold, self.clear, dict(self.faults), self.kind, self.hash,
             self.normal_since, self.remind_at, self.stale, self.suppressed_by, self.acked_by,
-            self.note, self.silenced_by, list(self.devices),
+            self.note, self.silenced_by, list(self.devices), self.reminded,
         ]  # fmt: skip
 
     @staticmethod
@@ -148,6 +154,7 @@ class Episode:
         episode.note = row[17]
         episode.silenced_by = row[18]
         episode.devices = list(row[19])
+        episode.reminded = row[20] if len(row) > 20 else 0
         return episode
 
 
@@ -307,8 +314,9 @@ class Alerts:
 
     def remind(self, episode: Episode, every: float, value: float | None) -> Event:
         """Stamped with the time it was due, and the next one counts from there."""
-        due = episode.remind_at
-        self._remind(episode, due, every)
+        due, told = episode.remind_at, episode.reminded + 1
+        self._remind(episode, due, every if told < REMINDERS else 0.0)
+        episode.reminded = told
         return self._event(episode, "reminder", "reminder", due, due, value)
 
     def acknowledge(
@@ -344,6 +352,12 @@ class Alerts:
         event.resolved_at = max(timestamp, event.started_at)
         return event
 
+    def heard(self, episode: Episode, at: float, every: float) -> None:
+        """Of its device: reminders count anew, and go on if they had paused."""
+        if episode.reminded >= REMINDERS:
+            self._remind(episode, at, every)
+        episode.reminded = 0
+
     def plan_again(self, episode: Episode, at: float, every: float) -> None:
         """Its rule has other reminders now, or none."""
         self._remind(episode, at, every)
@@ -351,6 +365,7 @@ class Alerts:
     def _remind(self, episode: Episode, at: float, every: float) -> None:
         quiet = not every or episode.stale or episode.acked_by is not None
         episode.remind_at = NEVER if quiet else at + every
+        episode.reminded = 0
         self._plan()
 
     def _plan(self) -> None:

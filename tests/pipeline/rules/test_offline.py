@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.rules import Offline, Rulebook
+from pipeline.rules import Engine, Offline, Rulebook
 from pipeline.rules.offline import cadence
 from tests.pipeline.rules.history import NEVER, History, after
 
@@ -209,3 +209,14 @@ def test_without_an_offline_rule_a_device_is_only_retired() -> None:
     told = seen([0, 10, 20, 30], Rulebook())
     assert told.due() == 30 + WEEK
     assert told.settle(WEEK) == []
+
+
+def test_danger_never_comes_before_a_device_is_silent_by_its_own_cadence() -> None:
+    told = History(Rulebook(offline=Offline("offline", "warning", 60.0, 1)))
+    for at in range(0, 3_001, 600):
+        told.reading(at)
+    told.settle(3_060)
+    auto = Offline("offline", "warning", None, 1, danger_after=120)
+    told.engine = Engine(Rulebook(offline=auto))  # by which 1 800 s are its limit
+    assert told.settle(5_000, after(4_000)) == []
+    assert told.due(after(4_000)) == 5_800

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.rules import Device, Flatline, Level, Range, Rulebook, Threshold
+from pipeline.rules import Device, Engine, Flatline, Level, Offline, Range, Rulebook, Threshold
+from pipeline.rules.lifecycle import REMINDERS
 from pipeline.rules.rulebook import Bounds
+from pipeline.rules.trend import MOST
 from tests.pipeline.rules.history import History, after, play
 
 HOT = [Level("danger", 80, 70)]
@@ -225,3 +227,77 @@ def test_a_fault_can_remind() -> None:
     told.reading(0, load=101)
     told.settle(60)
     assert told.steps == ["r fired", "r reminder"]
+
+
+@pytest.mark.parametrize("with_checks", [True, False])
+def test_a_silent_device_is_reminded_of_so_often_and_again_once_it_is_heard(
+    with_checks: bool,
+) -> None:
+    told = History(book(remind=100))
+    told.reading(0, load=81)
+    for at in range(50, 86_400, 70) if with_checks else ():
+        told.settle(at)
+        told.device = Device.unpack(told.device.id, told.device.pack())
+    told.reading(86_450, load=82)
+    assert [e.timestamp for e in told.events[1:]] == [
+        after(100 * n) for n in range(1, REMINDERS + 1)
+    ]
+    assert told.due() == 86_550
+    for at in range(86_500, 90_000, 50):  # it is heard: there is no end to them
+        told.reading(at, load=82)
+    assert len(told.events) == 1 + REMINDERS + 35
+
+
+def test_a_device_that_is_heard_in_time_is_reminded_of_when_it_was_due_anyway() -> None:
+    told = History(book(remind=100))
+    told.reading(0, load=81)
+    told.reading(2_350, load=81)
+    told.reading(4_720, load=81)
+    assert [e.timestamp for e in told.events[1:]] == [after(100 * n) for n in range(1, 48)]
+
+
+def test_an_acknowledged_alert_is_not_reminded_of_though_it_gets_milder() -> None:
+    told = History(book(LADDER, remind=100))
+    told.reading(0, load=85)
+    told.engine.acknowledge(told.device, told.events[0].alert_id, "ann", None, after(10))
+    told.reading(20, load=65)
+    assert told.settle(1_000) == []
+    told.reading(1_010, load=85)  # worse again: somebody has to know
+    assert [event.event for event in told.settle(1_110)] == ["reminder"]
+
+
+def test_a_stale_alert_is_not_reminded_of_by_its_rule_nor_by_a_changed_one() -> None:
+    told = History()
+    for remind, at in ((100, 0), (50, 1_000)):
+        heat = Threshold("load", "load", "above", HOT, remind=remind)
+        told.engine = Engine(Rulebook([heat], offline=Offline("silent", "warning", 60, 1)))
+        if not at:
+            told.reading(0, load=81)
+        told.settle(at + 500)
+        told.settle(at + 900)
+        assert told.steps == ["load fired", "silent fired", "load updated"]
+
+
+def test_what_a_wrong_clock_stamped_ahead_leaves_the_while_too() -> None:
+    told = History(book(of="max", over=300))
+    told.reading(10_000, load=90)
+    told.reading(0, load=10)  # it has been put back
+    assert told.steps == ["load fired", "load resolved"]
+
+
+def test_a_late_reading_with_an_impossible_value_enters_no_while() -> None:
+    heat = Threshold("load", "load", "above", HOT, of="max", over=300)
+    told = History(Rulebook([heat], [Range("r", "info", [Bounds("wind", 0, 100)])]))
+    told.reading(100, 100, load=10)
+    assert told.reading(101, 50, load=90, wind=999) == "late"
+    told.reading(110, 110, load=10)
+    assert told.steps == []
+
+
+@pytest.mark.parametrize("over", [1e-12, 0.001, 60.0, 1e300, float("inf")])
+def test_a_while_has_no_more_than_its_slices(over: float) -> None:
+    told = History(book(of="mean", over=over))
+    for at in range(200):
+        told.reading(at * 1.7, load=1)
+        assert told.device.slices is not None
+        assert len(told.device.slices["load"]) <= MOST
