@@ -54,12 +54,12 @@ class Judge:
         if home.row_has_applied(row, origin, place):
             metrics.READINGS.labels("replayed").inc()
             return
-        if home.silences.concern(row.device):
-            self.settle(home, row, at)
-        if home.silent:
-            home.silent.pop(row.device.id, None)
         events: list[Event] = []
         try:
+            if home.silences.concern(row.device):
+                self.settle(home, row, at)
+            if home.silent:
+                home.silent.pop(row.device.id, None)
             verdict = self._judged(home, row, reading, at, events)
         except Refused as refusal:
             self.reject(home, item, refusal.reason)
