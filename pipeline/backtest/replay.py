@@ -29,8 +29,9 @@ class Replay:
         self.clocks: Final = [PartitionClock() for _ in range(partitions)]
         self.disordered = 0
 
-    def reading(self, reading: Reading) -> tuple[str, list[Event]]:
-        """The engine's verdict and events. Refused where the device has too many metrics."""
+    def reading(self, reading: Reading, events: list[Event]) -> str:
+        """The engine's verdict; its events, also those before a failure, are added. Refused where
+        the device has too many metrics."""
         known = self.devices.get(reading.device_id)
         if known is None:
             known = self._meet(reading.device_id)
@@ -38,7 +39,7 @@ class Replay:
         at = clock.see(reading.record_time, WALL)
         if at - reading.record_time > DISORDER:
             self.disordered += 1
-        return self.engine.reading(device, reading, at, clock.judged_from)
+        return self.engine.reading(device, reading, at, clock.judged_from, events)[0]
 
     def pass_time(self, partition: int, record_time: float) -> None:
         """What is no reading proves that time has passed where it arrived."""

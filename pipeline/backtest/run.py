@@ -47,10 +47,9 @@ class Backtest:
             except Rejected as rejected:
                 self._reject(rejected, place)
                 continue
-            made: Sequence[Event] = ()
+            made: list[Event] = []
             try:
-                verdict, made = replay.reading(reading)
-                tally.verdicts[verdict] += 1
+                tally.verdicts[replay.reading(reading, made)] += 1
             except Exception as error:
                 tally.reject(_reason(error, place), place)
             if refused:
@@ -83,9 +82,9 @@ class Backtest:
                     replay.pass_time(place.partition, place.timestamp_ms / 1000)
 
     def _compare(self, others: Replay, reading: Reading, made: Sequence[Event]) -> None:
-        theirs: Sequence[Event] = ()
+        theirs: list[Event] = []
         with suppress(Refused):  # by both
-            _, theirs = others.reading(reading)
+            others.reading(reading, theirs)
         if self.comparison is not None and (made or theirs):
             self.comparison.note(made, theirs)
 
