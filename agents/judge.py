@@ -21,9 +21,9 @@ from agents.checks import NEVER, plan
 from agents.order import Item
 from agents.rekeying import LONGEST_KEY
 from pipeline import metrics
-from pipeline.records import event_json
 from pipeline.rules.engine import Engine, Reading, Refused
 from pipeline.rules.lifecycle import Event
+from pipeline.words import event_json
 from tables.devices import CHECKS, Outgoing, Partition, Rejection, Row
 
 log = logging.getLogger(__name__)

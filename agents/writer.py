@@ -32,9 +32,9 @@ from aiokafka import TopicPartition
 from faust.types import EventT
 
 from pipeline import metrics
-from pipeline.records import window_json
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.streams import App, consumer, end_process
+from pipeline.words import window_json
 from tables.devices import (
     PARTITION_KEY,
     Outgoing,

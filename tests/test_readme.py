@@ -7,10 +7,10 @@ import json
 import re
 from pathlib import Path
 
-from pipeline.records import window_json
 from pipeline.rules import Engine
 from pipeline.rules.rulebook import DEFAULT
 from pipeline.settings import PREFIX, Settings
+from pipeline.words import window_json
 from tests.pipeline.rules.history import History
 
 README = (Path(__file__).parent.parent / "README.md").read_text()

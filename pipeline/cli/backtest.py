@@ -20,11 +20,12 @@ from pipeline.backtest.recording import Batch, Unreadable
 from pipeline.backtest.run import Backtest
 from pipeline.cli import Refusal
 from pipeline.cli.opened import opened
-from pipeline.records import event_json, parse_time
+from pipeline.records import parse_time
 from pipeline.rules import Event, Rulebook
 from pipeline.rules.faults import RulesError
 from pipeline.rulesource import read_rules, rules_of
 from pipeline.settings import Settings, from_environment
+from pipeline.words import event_json
 
 BY_CTRL_C = 130  # as a shell has it
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -22,8 +22,9 @@ import msgspec
 from pipeline.backtest.files import json_lines
 from pipeline.backtest.run import Backtest
 from pipeline.cli.opened import opened
-from pipeline.records import event_json, iso
+from pipeline.records import iso
 from pipeline.rules import DEFAULT
+from pipeline.words import event_json
 from tests.benchmarks.core import readings
 
 ROUNDS = 5

@@ -13,17 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline import records
-from pipeline.records import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    Rejected,
-    decode,
-    event_json,
-    iso,
-    parse_time,
-    window_json,
-)
+from pipeline.records import MAX_BYTES, MAX_DEPTH, Rejected, decode, iso, parse_time
 from pipeline.rules import DEFAULT, Engine, Offline, Reading, Rulebook
+from pipeline.words import event_json, window_json
 from tests.pipeline.rules.history import LADDER, START, History, play, wire
 
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")

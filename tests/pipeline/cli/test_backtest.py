@@ -17,8 +17,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
-from pipeline.records import event_json, iso
+from pipeline.records import iso
 from pipeline.rules import Device, Engine, Reading
+from pipeline.words import event_json
 
 START = 1_795_341_600.0  # 2026-11-22T10:00:00Z
 COMMAND = [sys.executable, "-c", "from pipeline.cli import main; main()", "backtest"]

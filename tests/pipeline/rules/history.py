@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.records import event_json
 from pipeline.rules import DEFAULT, Device, Engine, Event, Level, Reading, Rulebook, Threshold
+from pipeline.words import event_json
 
 START = 1_795_341_600.0  # 2026-11-22T10:00:00Z
 NO_GRACE = float("-inf")

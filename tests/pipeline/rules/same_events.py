@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 
 from pipeline.about import CORE
-from pipeline.records import event_json
+from pipeline.words import event_json
 from tests.pipeline.rules.history import START
 from tests.pipeline.rules.test_properties import Caller, Message
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.records import event_json
 from pipeline.rules import Device, Engine, Event, Reading
 from pipeline.rules.lifecycle import Alerts
+from pipeline.words import event_json
 from tests.pipeline.rules.history import NO_GRACE, START
 
 

@@ -13,9 +13,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.records import event_json
 from pipeline.rules import Device, Engine, Event, Reading
 from pipeline.rules.rulefile import parse
+from pipeline.words import event_json
 from tests.pipeline.rules.history import NO_GRACE, START
 
 RULES = """

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.records import event_json
 from pipeline.rules import Event, Level, Rulebook, Threshold
 from pipeline.rules.engine import Device
 from pipeline.rules.silence import AT_MOST, LONGEST, NEVER, Full, Silence, Silences
+from pipeline.words import event_json
 from tests.pipeline.rules.history import LADDER, NO_GRACE, START, History, after
 from tests.pipeline.rules.test_properties import BOOK
 

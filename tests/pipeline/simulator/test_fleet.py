@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from pipeline.cli.simulate import reading_json, trouble_json
-from pipeline.records import event_json, parse_time
+from pipeline.records import parse_time
 from pipeline.rules import Device, Engine, PartitionClock, Reading
 from pipeline.simulator import KINDS, Options, Trouble, live
+from pipeline.words import event_json
 from tests.proof.truth import assert_told
 
 START = 1_795_341_600.0  # 2026-11-22T10:00:00Z
