@@ -14,7 +14,8 @@ UV := $(RUN) uv pip install --quiet --python .venv/bin/python
 # With the pinned setuptools, so nothing is fetched that isn't pinned
 install = $(1) --require-hashes -r requirements.lock && $(1) --no-build-isolation --no-deps -e .
 # What runs the core, beside the whole of its own tests
-CORE_TESTS := tests/pipeline/rules tests/pipeline/test_records.py tests/pipeline/test_words.py tests/agents tests/tables
+CORE_TESTS := tests/pipeline/rules tests/pipeline/test_records.py tests/pipeline/test_words.py tests/pipeline/test_home.py \
+	tests/pipeline/cli/test_backtest.py tests/agents tests/tables
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14

@@ -279,7 +279,8 @@ def parse_time(claim: Any, naive_timezone: tzinfo = UTC) -> float:
     return at
 
 
-def _parse_epoch(number: float) -> float:
+def _parse_epoch(number: Any) -> float:
+    """`number` is whole or not; a whole one can be longer than any float."""
     try:
         at = float(number)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Imported before the core: from then on this process takes its sources, compiled or not."""
+"""Imported before all of ours: from then on this process takes the sources, compiled or not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Sources:
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not name.startswith("pipeline.rules") or not path:
+        if not name.startswith("pipeline.") or not path:
             return None
         return FileFinder(path[0], (SourceFileLoader, SOURCE_SUFFIXES)).find_spec(name, target)
 
