@@ -57,7 +57,9 @@ def compiled() -> Sequence[Extension]:
         raise CannotCompile("mypy is not installed") from None
     try_compiler()
     try:
-        return mypycify([*sorted(glob("pipeline/rules/*.py")), *BESIDE], group_name="smart_iot_core")
+        return mypycify(
+            [*sorted(glob("pipeline/rules/*.py")), *BESIDE], group_name="smart_iot_core"
+        )
     except SystemExit as error:  # it has printed why
         raise CannotCompile("mypyc refuses it") from error
 
