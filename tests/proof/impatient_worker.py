@@ -11,10 +11,9 @@ from agents.detection import detection
 from pipeline.app import app
 from pipeline.rules.engine import Engine
 from pipeline.rules.rulebook import DEFAULT, Offline, Rulebook
+from tests.proof.worker import LIMIT
 
 __all__ = ["app"]
-
-LIMIT = 8.0  # seconds
 
 detection.judge.engine = Engine(Rulebook(DEFAULT.thresholds, DEFAULT.ranges, Offline(after=LIMIT)))
 reach.LATELY = 5.0  # type: ignore[misc]

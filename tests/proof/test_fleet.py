@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from pipeline.rules.fleet import FLEET
-from tests.proof.impatient_worker import LIMIT
 from tests.proof.kafka import alerts
 from tests.proof.outcome import assert_seq_without_holes, outcome
 from tests.proof.test_silence import report_for_ever, until
-from tests.proof.worker import Worker
+from tests.proof.worker import IMPATIENT, LIMIT, Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -26,9 +25,7 @@ class House:
     def __init__(self, bootstrap: str, prefix: str, folder: Any) -> None:
         self.bootstrap, self.prefix = bootstrap, prefix
         self.workers = [
-            Worker(
-                bootstrap, prefix, folder, name=name, module="tests.proof.impatient_worker", **QUICK
-            )
+            Worker(bootstrap, prefix, folder, name=name, module=IMPATIENT, **QUICK)
             for name in ("one", "two")
         ]
         self._reporting: asyncio.Task[None] | None = None

@@ -11,10 +11,9 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
-from tests.proof.impatient_worker import LIMIT
 from tests.proof.kafka import Sent, alerts, ends, publish, quiet
 from tests.proof.test_silence import IMPATIENT, QUICK, report_for_ever, until
-from tests.proof.worker import Worker
+from tests.proof.worker import LIMIT, Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -9,15 +9,13 @@ import time
 import pytest
 
 from pipeline.kafka import running
-from tests.proof.impatient_worker import LIMIT
 from tests.proof.kafka import Sent, alerts, publish, quiet
 from tests.proof.outcome import assert_seq_without_holes, of_rule, outcome
-from tests.proof.worker import Worker
+from tests.proof.worker import IMPATIENT, LIMIT, Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 FLEET = [f"porch-{number}" for number in range(12)]
-IMPATIENT = "tests.proof.impatient_worker"
 QUICK = {"SMART_IOT_SESSION_TIMEOUT": "6", "SMART_IOT_FLUSH_TIMEOUT": "4"}
 
 

@@ -15,6 +15,8 @@ from typing import Self
 import aiohttp
 
 START_WITHIN = 60.0
+IMPATIENT = "tests.proof.impatient_worker"  # to be run, not imported: it changes what it imports
+LIMIT = 8.0  # seconds after which that one takes a device for offline
 
 
 def free_port() -> int:
