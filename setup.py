@@ -46,7 +46,7 @@ def core() -> Sequence[Extension]:
     except CannotCompile as error:
         if ASKED:
             sys.exit(f"the core can't be compiled: {error}")
-        sys.stderr.write(f"smart-iot: the core stays plain Python, at half the speed: {error}\n")
+        sys.stderr.write(f"smart-iot: the core stays plain Python, which is slower: {error}\n")
         return []
 
 
