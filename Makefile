@@ -47,7 +47,7 @@ venv: .venv/installed ## make .venv: what requirements.lock pins, and the projec
 test: venv ## run every test; without Java 17 and Maven, those that need Apache Kafka are skipped
 	$(RUN) pytest $(PYTEST_ARGS)
 
-test-quick: venv ## run the tests that need no Kafka, in less than a minute
+test-quick: venv ## run the tests that need no Kafka, in a minute and a half at most
 	$(RUN) pytest -m "not kafka and not slow" $(PYTEST_ARGS)
 
 test-compiled: build/compiled/built ## run the tests of the core against a wheel with a compiled one
