@@ -11,7 +11,9 @@ ended after that.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Collection, Mapping
+from statistics import median
 from typing import Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,7 +21,6 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from agents.ownership import Ownership
-from pipeline.rules.offline import cadence, learn
 from pipeline.streams import App
 from tables.devices import Partition
 
@@ -44,7 +45,7 @@ class Reach:
         self._looks: dict[int, Look] = {}
         self._sent: Mapping[TP, int] = {}  # where all readings end,
         self._sent_at = 0.0  # and since when
-        self._gaps: list[float] = []
+        self._gaps: deque[float] = deque(maxlen=GAPS)
         self._admin: AIOKafkaAdminClient | None = None
 
     async def look(self, wall: float) -> None:
@@ -66,7 +67,7 @@ class Reach:
         sent = {tp: ends.get(tp, 0) for tp in readings}
         if sent != self._sent:
             if self._sent:
-                learn(self._gaps, wall - self._sent_at, GAPS)
+                self._gaps.append(wall - self._sent_at)
             self._sent, self._sent_at = sent, wall
         if self._ownership.owned is owned:  # else a rebalance came in between
             for partition in owned.values():
@@ -74,7 +75,7 @@ class Reach:
 
     def arrives(self, wall: float) -> bool:
         """Whether anybody has sent a reading lately, as this fleet goes."""
-        return wall - self._sent_at < max(LATELY, 3 * cadence(self._gaps))
+        return wall - self._sent_at < max(LATELY, 3 * median(self._gaps or [0.0]))
 
     def _note(
         self, partition: Partition, now: Look, others: Collection[TP], committed: Mapping[TP, int]

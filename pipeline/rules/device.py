@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from sys import intern
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from pipeline.rules import offline
 from pipeline.rules.arrival import Lag
 from pipeline.rules.lifecycle import Alerts, Episode
 from pipeline.rules.metric import ABSENT, Metric
-from pipeline.rules.rulebook import Rulebook
+from pipeline.rules.rulebook import Offline, Rulebook
 from pipeline.rules.trend import Slices
 from pipeline.rules.window import Window
 
@@ -26,15 +27,17 @@ class Device:
     first one is fired: most devices of a million never do. A `retired` device remembers nothing but
     its last starts, and its row can be deleted.
 
-    `hashes` are those of the rules it was last judged by (None: of a time without), `page` is where
-    they stand and isn't stored. `lag` is what is known of a clock that isn't right, `trusted`
+    `gaps` are those between its newest readings, in a ring in which the oldest has its place.
+    `hashes` are those of the rules it was last judged by (None: of a time without). `page` is where
+    they stand, and after a silence shorter than `patience` nothing is due by it, reminders apart;
+    neither is stored. `lag` is what is known of a clock that isn't right, `trusted`
     whether it ever was. `dense_since` is when readings began to come in less than a second each.
     """
 
     __slots__ = (
-        "alerts", "dense_since", "gaps", "hashes", "id", "lag", "last_seen", "metrics", "page",
-        "readings", "recent", "retired", "slices", "time", "trusted", "window_end", "window_start",
-        "windows",
+        "alerts", "dense_since", "gaps", "hashes", "id", "lag", "last_seen", "metrics", "oldest",
+        "page", "patience", "readings", "recent", "retired", "slices", "time", "trusted",
+        "window_end", "window_start", "windows",
     )  # fmt: skip
 
     def __init__(self, device_id: str) -> None:
@@ -42,6 +45,7 @@ class Device:
         self.alerts: Alerts | None = None
         self.hashes: tuple[int, ...] | None = ()
         self.page: Rulebook | None = None
+        self.patience = 0.0
         self.retired = False
         self.forget()
 
@@ -53,7 +57,8 @@ class Device:
         self.metrics: dict[str, Metric] = {}
         self.window_start = UNKNOWN
         self.window_end = UNKNOWN
-        self.gaps: list[float] = []
+        self.gaps: offline.Gaps = array("d")
+        self.oldest = 0
         self.recent: list[int] = []
         self.lag: Lag | None = None
         self.trusted = False
@@ -69,44 +74,97 @@ class Device:
             if metric.value == metric.value  # not ABSENT
         }
 
-    def remember(self, values: dict[str, float]) -> None:
+    def heed(self, page: Rulebook) -> None:
+        """These are its rules from now on."""
+        self.page = page
+        self.hashes = page.hashes  # the same object for all of a page
+        self.grow_patient(page)
+        for name, metric in self.metrics.items():
+            metric.heed(page.quiet.get(name))
+
+    def grow_patient(self, page: Rulebook) -> None:
+        """As patient as its page lets it be."""
+        self.patience = page.retire_after
+        if page.offline is not None:
+            self.patience = min(self.patience, offline.at_least(page.offline, self.gaps))
+
+    def learn(self, rule: Offline, gap: float) -> None:
+        """Its newest gap. It may be less patient by that, and is more so only when asked to grow
+        (`grow_patient`)."""
+        self.oldest = offline.learn(self.gaps, self.oldest, gap, rule.gaps)
+        if self.patience > rule.floor and rule.after is None:
+            self.patience = min(self.patience, max(rule.floor, gap * rule.factor))
+
+    def forget_cadence(self, rule: Offline, gap: float) -> None:
+        """Of all gaps this one alone is true."""
+        self.gaps = array("d")
+        self.oldest = 0
+        self.learn(rule, gap)
+
+    def remember(self, values: dict[str, float]) -> bool:
+        """As the newest; whether all are where no rule has anything to say about them."""
+        quiet = True
         for name, value in values.items():
             metric = self.metrics.get(name)
             if metric is None:
                 metric = self._meet(name)
             metric.value = value
+            if not metric.low <= value <= metric.high:
+                quiet = False
+        return quiet
 
-    def count(self, values: dict[str, float], time: float) -> None:
-        """Into the open window; and remember them, unless they are late."""
-        is_newest = time >= self.time
+    def count_quiet(self, values: dict[str, float], time: float) -> dict[str, float] | None:
+        """Remember them as the newest, and count them into the open window; but those that the
+        rules have something to say about, which are returned, are only remembered."""
+        loud: dict[str, float] | None = None
         metrics = self.metrics
         for name, value in values.items():
             try:
                 metric = metrics[name]
             except KeyError:
                 metric = self._meet(name)
-            if is_newest:
-                metric.value = value
-            if not metric.count:
-                metric.begin(value, time)
-                continue
-            metric.count += 1
-            metric.total += value
-            if value < metric.min:
-                metric.min = value
-            elif value > metric.max:
-                metric.max = value
-            if time >= metric.time:
+            metric.value = value
+            if not metric.low <= value <= metric.high:
+                loud = {name: value} if loud is None else loud | {name: value}
+            elif metric.count:
+                metric.count += 1
+                metric.total += value
+                if value < metric.min:
+                    metric.min = value
+                elif value > metric.max:
+                    metric.max = value
                 metric.last = value
                 metric.time = time
+            else:
+                metric.begin(value, time)
+        return loud
+
+    def count(self, values: dict[str, float], time: float) -> None:
+        """Into the open window; and remember them, unless they are late."""
+        for name, value in values.items():
+            metric = self.metrics.get(name)
+            if metric is None:
+                metric = self._meet(name)
+            if time >= self.time:
+                metric.value = value
+            metric.count_in(value, time)
 
     def _meet(self, name: str) -> Metric:
         metric = self.metrics[intern(name)] = Metric(ABSENT)  # a million devices share the names
+        if self.page is not None:
+            metric.heed(self.page.quiet.get(name))
         return metric
 
     def open_window(self, start: float, end: float) -> None:
         self.window_start = start
         self.window_end = end
+
+    def put_back(self, time: float) -> None:
+        """What a wrong clock has stamped later is no later than this."""
+        if self.window_start > time:
+            self.drop_window()
+        for metric in self.metrics.values():
+            metric.time = min(metric.time, time)
 
     def close_window(self) -> Window:
         """There is one that is open."""
@@ -152,7 +210,8 @@ class Device:
         """Plain values, cheap to serialise; the first tells their layout."""
         return [
             VERSION, self.retired, self.last_seen, self.time, self.readings, self.values,
-            list(self.gaps), list(self.recent), None if self.alerts is None else self.alerts.pack(),
+            list(offline.in_order(self.gaps, self.oldest)), list(self.recent),
+            None if self.alerts is None else self.alerts.pack(),
             None if self.hashes is None else list(self.hashes), self.dense_since, self.trusted,
             None if self.lag is None else self.lag.pack(),
             self._packed_windows(),
@@ -169,7 +228,7 @@ class Device:
         device.time = row[3]
         device.readings = row[4]
         device.remember(row[5])
-        device.gaps = list(row[6])
+        device.gaps = array("d", row[6])
         device.recent = list(row[7])
         device.alerts = None if row[8] is None else Alerts.unpack(device_id, row[8])
         if row[0] == 1:

@@ -103,8 +103,9 @@ class Engine:
             self.adopt(device, at, events)
             page = self._page(device)
         alerts = device.alerts
-        if at - device.last_seen >= self.calm or (alerts is not None and alerts.due <= at):
+        if at - device.last_seen >= device.patience or (alerts is not None and alerts.due <= at):
             self.settle(device, at, judged_from, events)
+            device.grow_patient(page)
             alerts = device.alerts
         time = reading.time
         judged, then = at, False
@@ -137,16 +138,14 @@ class Engine:
         if judged < device.time:
             _forget_the_future(device, judged)
         device.time = judged
-        quiet = (
-            not page.restless
-            and (alerts is None or not (alerts.open or alerts.progress))
-            and _is_quiet(page, values)
-        )
-        if quiet and device.window_start <= judged < device.window_end:
-            device.count(values, judged)  # most readings end here
+        calm = not page.restless and (alerts is None or not (alerts.open or alerts.progress))
+        if calm and device.window_start <= judged < device.window_end:
+            loud = device.count_quiet(values, judged)  # most readings end here
+            if loud is not None:
+                sound = self._judge(device, page, values, judged, at, events)
+                device.count({name: loud[name] for name in loud if name in sound}, judged)
             return "judged", events
-        device.remember(values)
-        if not quiet:
+        if not device.remember(values) or not calm:
             values = self._judge(device, page, values, judged, at, events)
         if self.window:
             self._count_into_window(device, values, judged)
@@ -184,11 +183,9 @@ class Engine:
 
     def never_before(self, device: Device) -> float:
         """Nothing is due sooner, reminders apart: a lower bound of `due`, and cheaper."""
-        page = self._page(device)
-        wait = page.retire_after
-        if page.offline is not None:
-            wait = min(wait, offline.at_least(page.offline, device.gaps))
-        return device.last_seen + wait
+        page = device.page
+        is_ours = page is not None and page.root is self.rulebook
+        return device.last_seen + (device.patience if is_ours else self.calm)
 
     def acknowledge(
         self, device: Device, alert_id: str, by: str, note: str | None, at: float
@@ -207,9 +204,8 @@ class Engine:
         changed ones judge the newest values again, the alerts of removed ones resolve."""
         if events is None:
             events = []
-        page = device.page = self.rulebook.of(device.id)
-        before = device.hashes
-        device.hashes = page.hashes  # the same object for all of a page
+        page, before = self.rulebook.of(device.id), device.hashes
+        device.heed(page)
         if before == page.hashes or (device.alerts is None and (not before or not device.values)):
             return events
         if device.alerts is None:
@@ -241,14 +237,14 @@ class Engine:
         if gap >= offline.BURST:
             device.dense_since = at
             if rule is not None and gap < NEVER:
-                offline.learn(device.gaps, gap, rule.gaps)
+                device.learn(rule, gap)
         elif (
             rule is not None
             and not then
             and offline.is_dense(rule, device.gaps, at - device.dense_since)
         ):
             # Denser than its cadence for longer than its limit: that was of other days.
-            device.gaps = [offline.BURST]
+            device.forget_cadence(rule, offline.BURST)
             device.dense_since = at
         device.last_seen = at
         device.readings += 1
@@ -419,15 +415,6 @@ class Engine:
         self._closed += [window_.Closed(device.id, closed, metric) for metric in closed.cells]
 
 
-def _is_quiet(page: Rulebook, values: dict[str, float]) -> bool:
-    quiet = page.quiet
-    for metric, value in values.items():
-        band = quiet.get(metric)
-        if band is not None and not band.low <= value <= band.high:
-            return False
-    return True
-
-
 def _note(events: list[Event], event: Event | None) -> None:
     if event is not None:
         events.append(event)
@@ -474,8 +461,7 @@ def _hear(
 
 def _forget_the_future(device: Device, time: float) -> None:
     """What a wrong clock has stamped ahead would never end."""
-    if device.window_start > time:
-        device.drop_window()
+    device.put_back(time)
     if device.windows is not None:
         device.windows = [one for one in device.windows if one.start <= time]
     device.slices = None

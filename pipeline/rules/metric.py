@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
+
+from pipeline.rules.rulebook import Band
 
 ABSENT: Final = float("nan")  # the value of a metric that only late readings have had
 
 
 class Metric:
-    """One metric of a device. All but `value` are of the open window, and say nothing while `count`
-    is 0; `time` is that of the `last` value.
+    """One metric of a device: its newest value; from `low` to `high`, where no rule has anything to
+    say about it while no alert is open (of the device's page, not stored); and the open window, of
+    which nothing is said while `count` is 0. `time` is that of the `last` value.
 
     Every reading of every device ends here, and the devices fit in no cache: what belongs together
-    lies together, and compiled it is eight numbers in a row.
+    lies together, and compiled it is nine numbers in a row.
     """
 
-    __slots__ = ("count", "last", "max", "min", "time", "total", "value")
+    __slots__ = ("count", "high", "last", "low", "max", "min", "time", "total", "value")
 
     def __init__(self, value: float) -> None:
         self.value = value
+        self.low = -math.inf
+        self.high = math.inf
         self.count = 0
         self.total = 0.0
         self.min = 0.0
@@ -26,11 +32,28 @@ class Metric:
         self.last = 0.0
         self.time = 0.0
 
+    def heed(self, band: Band | None) -> None:
+        self.low = -math.inf if band is None else band.low
+        self.high = math.inf if band is None else band.high
+
     def begin(self, value: float, time: float) -> None:
         """The first value of the open window."""
         self.count = 1
         self.total = self.min = self.max = self.last = value
         self.time = time
+
+    def count_in(self, value: float, time: float) -> None:
+        """One more of the open window, in whatever order they come."""
+        if not self.count:
+            self.begin(value, time)
+            return
+        self.count += 1
+        self.total += value
+        self.min = min(self.min, value)
+        self.max = max(self.max, value)
+        if time >= self.time:
+            self.last = value
+            self.time = time
 
     def pack(self) -> list[float]:
         """A cell of a window."""

@@ -5,23 +5,33 @@ Only `at` counts here, never the device's own clock: what matters is when we hea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from array import array
+from typing import Final, TypeAlias
 
 from pipeline.rules.rulebook import Offline
+
+Gaps: TypeAlias = "array[float]"  # seconds; a million devices have eight each
 
 BURST: Final = 1.0  # seconds; readings closer than this come from one transmission
 NEVER: Final = float("inf")
 
 
-def learn(gaps: list[float], gap: float, keep: int) -> None:
-    """Remember a gap and forget the oldest beyond `keep`."""
-    while len(gaps) >= keep:
-        del gaps[0]
+def learn(gaps: Gaps, oldest: int, gap: float, keep: int) -> int:
+    """Remember a gap in the place of the oldest one beyond `keep`; the place of the next oldest."""
+    if len(gaps) == keep:
+        gaps[oldest] = gap
+        oldest += 1
+        return oldest if oldest < keep else 0
+    gaps[:] = in_order(gaps, oldest)[1 - keep :] if keep > 1 else array("d")
     gaps.append(gap)
+    return 0
 
 
-def cadence(gaps: list[float]) -> float:
+def in_order(gaps: Gaps, oldest: int) -> Gaps:
+    return gaps[oldest:] + gaps[:oldest]
+
+
+def cadence(gaps: Gaps) -> float:
     """The median; 0 where no gap is known."""
     if not gaps:
         return 0.0
@@ -32,21 +42,21 @@ def cadence(gaps: list[float]) -> float:
     return (ordered[middle - 1] + ordered[middle]) / 2.0
 
 
-def limit(rule: Offline, gaps: list[float]) -> float:
+def limit(rule: Offline, gaps: Gaps) -> float:
     """How long a device with these gaps may be silent."""
     if rule.after is not None:
         return rule.after
     return max(rule.floor, rule.factor * cadence(gaps))
 
 
-def at_least(rule: Offline, gaps: Sequence[float]) -> float:
+def at_least(rule: Offline, gaps: Gaps) -> float:
     """The limit is no less; cheaper to ask for than that."""
     if rule.after is not None:
         return rule.after
     return max(rule.floor, rule.factor * min(gaps)) if gaps else rule.floor
 
 
-def is_dense(rule: Offline, gaps: list[float], since: float) -> bool:
+def is_dense(rule: Offline, gaps: Gaps, since: float) -> bool:
     """Whether readings less than `BURST` apart, for so long now, are no burst but the cadence."""
     return since >= rule.floor and since >= limit(rule, gaps)
 
