@@ -23,20 +23,16 @@ AT_MOST = 10_000  # devices of a partition that one look takes up: the rest wait
 AGAIN = 5.0  # seconds after which an unanswered check is sent again
 
 NEVER = float("inf")
-UNKNOWN = float("-inf")
 
 
 def plan(engine: Engine, partition: Partition, row: Row) -> None:
-    """Note when the device may next be due, if that is earlier than what is noted."""
-    alerts, marked = row.device.alerts, partition.silences.marked
-    may_be_sooner = (alerts is not None and bool(alerts.open)) or row.device.id in marked
-    row.not_before = UNKNOWN if may_be_sooner else engine.never_before(row.device)
-    if row.wake_at <= row.not_before:
-        return
-    when = due(engine, partition, row)
-    if when < row.wake_at:
-        row.wake_at = when
-        partition.plan.add(row)
+    """Note when the device may next be due; of most it is enough to know when it can't be yet."""
+    device, marked = row.device, partition.silences.marked
+    alerts = device.alerts
+    if (alerts is not None and alerts.open) or (marked and device.id in marked):
+        partition.plan.note(row, due(engine, partition, row))
+    else:
+        partition.plan.note(row, device.last_seen + device.patience)
 
 
 def due(engine: Engine, partition: Partition, row: Row) -> float:
@@ -50,21 +46,13 @@ def nominate(engine: Engine, partition: Partition) -> list[str]:
     horizon = partition.horizon()
     due_now: list[str] = []
     for row in partition.plan.take(horizon, AT_MOST):
-        if row.wake_at > horizon:
-            continue  # it was noted twice
-        # Of most it is enough to know that they have sent since; the device isn't looked at.
-        row.wake_at = row.not_before
-        if row.wake_at <= horizon:
-            row.wake_at = due(engine, partition, row)
-        if row.wake_at <= horizon:
-            if partition.rows.get(row.device.id) is not row:
-                continue  # gone
+        when = due(engine, partition, row)
+        if when <= horizon:
             waits = _has_fallen_silent(engine, partition, row, horizon)
             if not waits:
                 due_now.append(row.device.id)
-            row.wake_at = horizon + (WAIT if waits else AGAIN)
-        if row.wake_at < NEVER:
-            partition.plan.add(row)
+            when = horizon + (WAIT if waits else AGAIN)
+        partition.plan.note(row, when)
     return due_now
 
 

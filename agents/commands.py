@@ -125,10 +125,11 @@ def forget_the_past(engine: Engine, partition: Partition, upto: float) -> None:
         for row in map(partition.known, silences.marked)
         for episode in (row.device.open_alerts() if row else ())
     }
-    untold = _first_due(engine, partition)
-    for silence in over:
-        if silence.id not in held and silence.ends_at <= untold:
-            silences.remove(silence.id)
+    if told := [silence for silence in over if silence.id not in held]:
+        untold = _first_due(engine, partition)  # goes through all rows: once, as a rule
+        for silence in told:
+            if silence.ends_at <= untold:
+                silences.remove(silence.id)
 
 
 def _first_due(engine: Engine, partition: Partition) -> float:

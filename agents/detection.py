@@ -69,7 +69,7 @@ class Detection:
         """The sources go on from these offsets."""
         self.ownership.positioned(positions)
         for partition in self.ownership.owned.values():
-            self.judge.plan(partition)
+            self.judge.take_up(partition)
         self.intake.begin()
         self.fleet.begin()
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from aiokafka import ConsumerRecord
 
-from agents.checks import NEVER, plan
+from agents.checks import plan
 from agents.order import Item
 from agents.rekeying import LONGEST_KEY
 from pipeline import metrics
@@ -112,32 +112,33 @@ class Judge:
 
     # -- rules
 
+    def take_up(self, partition: Partition) -> None:
+        """It is ours, or the rules are new: each of its devices is to be adopted."""
+        partition.silent.clear()
+        partition.unjudged = list(partition.rows)
+        plan(self.engine, partition, partition.fleet)
+
     def adopt_some(self, partition: Partition) -> bool:
-        """Bring a slice of the devices under today's rules; whether there are more."""
+        """Bring a slice of the devices under today's rules, and note when each may be due; whether
+        there are more."""
         if partition.closed:
             return False
         unjudged, at = partition.unjudged, partition.now()
-        for device_id in unjudged[-SLICE:]:
-            row = partition.rows.get(device_id)
-            events = self.engine.adopt(row.device, at) if row else []
-            if row and events:
-                self.decided(partition, row, events)
+        for row in map(partition.rows.get, unjudged[-SLICE:]):
+            if row is not None:
+                self._adopt(partition, row, at)
         del unjudged[-SLICE:]
         return bool(unjudged)
 
-    # -- checks
-
-    def plan(self, partition: Partition) -> None:
-        """Note anew when each device may be due."""
-        partition.plan.clear()
-        partition.silent.clear()
-        partition.unjudged = list(partition.rows)
-        for row in partition.rows.values():
-            row.wake_at = NEVER
+    def _adopt(self, partition: Partition, row: Row, at: float) -> None:
+        if events := self.engine.adopt(row.device, at):
+            self.decided(partition, row, events)
+        else:
             plan(self.engine, partition, row)
-            for episode in row.device.open_alerts():
-                if episode.kind == "offline":
-                    partition.silent[row.device.id] = (LONG_AGO, LONG_AGO)
+        if any(episode.kind == "offline" for episode in row.device.open_alerts()):
+            partition.silent.setdefault(row.device.id, (LONG_AGO, LONG_AGO))
+
+    # -- checks
 
     def check(self, partition: Partition, record: ConsumerRecord) -> None:
         """Settle what fell due, as far as everything has been heard."""

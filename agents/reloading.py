@@ -71,7 +71,7 @@ class Reloading:
             return False
         self._judge.engine = engine_of(rules, self._settings)
         for partition in self._owned():
-            self._judge.plan(partition)
+            self._judge.take_up(partition)
         metrics.RULES_RELOADS.labels("applied").inc()
         metrics.show_rules(fingerprint)
         log.info("the rules were read anew: they are %s now", fingerprint)

@@ -223,7 +223,7 @@ def take_cut(partition: Partition) -> Cut:
     rows: list[tuple[bytes, bytes | None]] = []
     for key, row in sorted(partition.dirty.items()):
         if row.is_over():
-            del partition.rows[key]
+            partition.delete(row)
             rows.append((key.encode(), None))
         else:
             rows.append((key.encode(), row.packed(generation)))

@@ -22,6 +22,7 @@ from pipeline.rules.engine import Device
 PARTITION_KEY: Final = b"*partition"  # no device id starts with a star
 # 1 knew nothing of readings that arrive in other partitions, 2 nothing of commands
 VERSION: Final = 3
+UNPLACED: Final = -1
 NOTHING: Final = (-1, -1, -1)  # applied, of each consumed topic
 
 # Where a reading stood in its partition: epoch (a topic that is recreated counts anew), offset.
@@ -35,7 +36,7 @@ decode = msgspec.msgpack.Decoder().decode
 class Row:
     """A device, what is applied to it, and the events it has decided that nobody has yet."""
 
-    __slots__ = ("applied", "device", "foreign", "not_before", "outbox", "wake_at")
+    __slots__ = ("applied", "device", "foreign", "outbox", "place")
 
     def __init__(
         self,
@@ -48,8 +49,7 @@ class Row:
         self.applied = applied
         self.outbox = outbox
         self.foreign = foreign  # partition to the last place there that is applied
-        self.wake_at = float("inf")  # the earliest time for which a check is planned
-        self.not_before = float("-inf")  # nothing is due before this
+        self.place = UNPLACED  # in its partition's plan (`tables/plan.py`)
 
     def is_over(self) -> bool:
         """Retired, and nothing is left to say: the row can be deleted."""

@@ -135,6 +135,10 @@ class Partition:
             row = self.rows[device_id] = new_row(device_id)
         return row
 
+    def delete(self, row: Row) -> None:
+        del self.rows[row.device.id]
+        self.plan.forget(row)
+
     def known(self, device_id: str) -> Row | None:
         return self.fleet if device_id == FLEET else self.rows.get(device_id)
 
@@ -148,7 +152,7 @@ class Partition:
         fresh = Partition(self.number)
         for name in (
             *("generation", "rows", "clock", "applied", "applied_time", "epoch", "origins"),
-            *("foreign_at", "changelog_next", "dirty", "silences", "fleet"),
+            *("foreign_at", "changelog_next", "dirty", "silences", "fleet", "plan"),
         ):
             setattr(fresh, name, getattr(self, name))
         return fresh

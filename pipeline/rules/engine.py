@@ -181,12 +181,6 @@ class Engine:
         )
         return NEVER if is_told else self._offline_at(device, page, judged_from)
 
-    def never_before(self, device: Device) -> float:
-        """Nothing is due sooner, reminders apart: a lower bound of `due`, and cheaper."""
-        page = device.page
-        is_ours = page is not None and page.root is self.rulebook
-        return device.last_seen + (device.patience if is_ours else self.calm)
-
     def acknowledge(
         self, device: Device, alert_id: str, by: str, note: str | None, at: float
     ) -> list[Event]:

@@ -323,7 +323,7 @@ def test_devices_that_other_rules_have_judged_are_judged_again_in_slices(
     feed(*(reading(n, name, temperature=36) for n, name in enumerate(AT_HOME)))
     take_cut(owned)
     judge.engine = Engine(Rulebook())
-    judge.plan(owned)
+    judge.take_up(owned)
     assert judge.adopt_some(owned)
     assert len(owned.dirty) == 2
     while judge.adopt_some(owned):
@@ -336,7 +336,7 @@ def test_a_partition_that_was_given_away_is_not_judged_again(owned, feed, judge)
     feed(reading(0, temperature=36))
     take_cut(owned)
     judge.engine = Engine(Rulebook())
-    judge.plan(owned)
+    judge.take_up(owned)
     owned.closed = True
     assert not judge.adopt_some(owned)
     assert owned.dirty == {}
@@ -346,7 +346,7 @@ def test_changed_rules_are_judged_by_now_and_not_when_the_last_record_came(owned
     feed(*(reading(n, at=T0 + n, temperature=36) for n in range(5)))
     check(judge, owned, 0, T0 + 3600)
     judge.engine = Engine(Rulebook())
-    judge.plan(owned)
+    judge.take_up(owned)
     judge.adopt_some(owned)
     told = [json.loads(one.value) for one in owned.rows["attic"].outbox]
     ends = {one["rule"]: one["resolved_at"] for one in told if one["event"] == "resolved"}

@@ -14,6 +14,7 @@ import json
 import random
 import sys
 import time
+from array import array
 
 from agents.checks import nominate, plan
 from pipeline.rules import Engine, Reading
@@ -36,10 +37,10 @@ def fleet(engine: Engine, count: int) -> tuple[Partition, list[list[Row]]]:
     for number in range(count):
         row = partition.row(f"device-{number}")
         turn = draw.randrange(int(EVERY))
-        engine.adopt(row.device, START)
         row.device.last_seen = START - EVERY + turn
         row.device.readings = 9
-        row.device.gaps = [EVERY + draw.uniform(-1, 1) for _ in range(8)]
+        row.device.gaps = array("d", [EVERY + draw.uniform(-1, 1) for _ in range(8)])
+        engine.adopt(row.device, START)
         turns[turn].append(row)
         plan(engine, partition, row)
     return partition, turns

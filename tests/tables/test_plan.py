@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import random
+
+import pytest
+
 from pipeline.rows import Row
 from tables.devices import new_row
-from tables.plan import Plan
+from tables.plan import NEVER, Plan
 
 
-def note(plan: Plan, row: Row, when: float) -> Row:
-    row.wake_at = when
-    plan.add(row)
+def noted(plan: Plan, device_id: str, when: float) -> Row:
+    row = new_row(device_id)
+    plan.note(row, when)
     return row
 
 
 def planned(*entries: tuple[float, str]) -> Plan:
     plan = Plan()
     for when, device_id in entries:
-        note(plan, new_row(device_id), when)
+        noted(plan, device_id, when)
     return plan
 
 
@@ -33,23 +37,69 @@ def test_what_is_due_is_taken_once_the_earlier_second_first() -> None:
 def test_what_is_later_in_the_same_second_waits() -> None:
     plan = planned((3.9, "after"), (3.1, "before"))
     assert taken(plan, 3.5) == ["before"]
-    note(plan, new_row("since"), 3.6)
+    noted(plan, "since", 3.6)
     assert sorted(taken(plan, 3.9)) == ["after", "since"]
 
 
 def test_a_row_is_taken_when_it_last_said_and_not_before() -> None:
     plan = Plan()
-    row = note(plan, new_row("attic"), 3.0)
-    note(plan, row, 9.0)
+    row = noted(plan, "attic", 3.0)
+    plan.note(row, 9.0)
     assert taken(plan, 8.0) == []
-    note(plan, row, 5.0)
+    plan.note(row, 5.0)
     assert taken(plan, 8.0) == ["attic"]
-    row.wake_at = float("inf")
+    plan.note(row, 20.0)
+    plan.note(row, NEVER)
     assert taken(plan, 100.0) == []
+    assert plan.when(row) == NEVER
+
+
+def test_what_should_have_been_long_ago_or_always_is_taken_at_once() -> None:
+    plan = planned((float("-inf"), "always"), (-3.5, "ago"))
+    assert sorted(taken(plan, 0.0)) == ["ago", "always"]
 
 
 def test_no_more_are_taken_than_asked_for_and_none_is_lost() -> None:
     plan = planned(*((float(number // 4), str(number)) for number in range(20)))
     found = [device_id for _ in range(4) for device_id in taken(plan, 100.0, 6)]
-    assert found == [str(number) for number in range(20)]
-    assert list(plan) == []
+    assert found == sorted(found, key=lambda device_id: int(device_id) // 4)
+    assert len(set(found)) == 20
+    assert taken(plan, 100.0) == []
+
+
+def test_one_look_goes_through_so_many_and_the_next_one_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tables.plan.MOVES", 4)
+    plan = Plan()
+    for row in [noted(plan, device_id, 1.0) for device_id in "012345"]:
+        plan.note(row, 3.0)
+    assert taken(plan, 2.0) == []
+    assert sorted(taken(plan, 3.0) + taken(plan, 3.0)) == list("012345")
+
+
+def test_a_place_that_has_become_free_is_given_to_another_row() -> None:
+    plan = Plan()
+    gone = noted(plan, "gone", 3.0)
+    plan.forget(gone)
+    plan.forget(gone)
+    assert taken(plan, 100.0) == []
+    noted(plan, "other", 3.5)
+    assert taken(plan, 100.0) == ["other"]
+    assert plan.when(gone) == NEVER
+
+
+def test_however_rows_are_noted_each_is_taken_by_the_first_look_after_its_time() -> None:
+    draw = random.Random(3)
+    plan, rows = Plan(), [new_row(str(number)) for number in range(50)]
+    wanted: dict[str, float] = {}
+    for tick in range(400):
+        horizon = tick / 3
+        for row in draw.sample(rows, 10):
+            when = horizon + draw.choice([-1.0, 0.5, draw.uniform(0, 30)])
+            plan.note(row, when)
+            wanted[row.device.id] = when
+        come = {device_id for device_id, when in wanted.items() if when <= horizon}
+        assert sorted(taken(plan, horizon, 100)) == sorted(come)
+        for device_id in come:
+            del wanted[device_id]
