@@ -20,6 +20,7 @@ from pipeline.backtest.recording import Batch, Unreadable
 from pipeline.backtest.run import Backtest
 from pipeline.cli import Refusal
 from pipeline.cli.opened import opened
+from pipeline.garbage import seldom
 from pipeline.records import parse_time
 from pipeline.rules import Event, Rulebook
 from pipeline.rules.faults import RulesError
@@ -82,6 +83,7 @@ def backtest(
         source = _topic(settings, topic, _time(since, settings), _time(until, settings))
     else:
         source = _file(readings or "")
+    seldom()
     with source as found:
         run = Backtest(
             book,

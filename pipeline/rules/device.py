@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from sys import intern
 from typing import Any, Final
 
 from pipeline.rules import offline
@@ -150,7 +149,8 @@ class Device:
             metric.count_in(value, time)
 
     def _meet(self, name: str) -> Metric:
-        metric = self.metrics[intern(name)] = Metric(ABSENT)  # a million devices share the names
+        # Decoding gives one name, as an object, to a million devices: each finds it at first sight.
+        metric = self.metrics[name] = Metric(ABSENT)
         if self.page is not None:
             metric.heed(self.page.quiet.get(name))
         return metric

@@ -22,6 +22,7 @@ import msgspec
 from pipeline.backtest.files import json_lines
 from pipeline.backtest.run import Backtest
 from pipeline.cli.opened import opened
+from pipeline.garbage import seldom
 from pipeline.records import iso
 from pipeline.rules import DEFAULT
 from pipeline.words import event_json
@@ -63,6 +64,7 @@ def seconds(what: Callable[[Path], int], path: Path) -> tuple[float, int]:
 
 
 def measured(path: Path) -> dict[str, object]:
+    seldom()  # as the command does
     took = [(seconds(decode, path), seconds(backtest, path)) for _ in range(ROUNDS)]
     count = took[0][1][1]
     bare, ours = (min(one[side][0] for one in took) / count * 1e6 for side in (0, 1))
