@@ -33,9 +33,11 @@ from agents.intake import Intake
 from agents.judge import Judge
 from agents.ownership import Ownership
 from agents.reach import Reach
+from agents.rekeying import Forwarder
 from agents.reloading import Reloading, engine_of
 from agents.standstill import mind_the_sources
 from agents.writer import Closed, Writer
+from pipeline.batches import Batches
 from pipeline.rules.faults import RulesError
 from pipeline.rulesource import RulesFile
 from pipeline.streams import App, app, end_process, sources
@@ -43,6 +45,9 @@ from tables.devices import Table, devices
 
 log = logging.getLogger(__name__)
 
+REST = 3.0  # times as long as a flush took, until the next one;
+LONGEST = 10.0  # seconds at most
+SOON = 0.05  # seconds that an event waits for others to be announced with, at most
 ASLEEP = 5.0  # seconds between two looks at the clock, of which there is one a second
 
 
@@ -52,14 +57,16 @@ class Detection:
     def __init__(self, app: App, table: Table, rules: RulesFile) -> None:
         """RulesError where the rules are wrong."""
         self.app = app
-        self.writer = Writer(app, table)
+        self.batches = Batches(app.settings)
+        self.writer = Writer(app, table, self.batches)
         self.judge = Judge(engine_of(rules.read(), app.settings), self.writer.wake)
         self.ownership = Ownership(app, table, self.writer)
         self.reloading = Reloading(
             app.settings, rules, self.judge, lambda: self.ownership.owned.values()
         )
         self.commands = Commands(self.judge, self.reloading.commanded)
-        self.intake = Intake(app, self.ownership, self.judge, self.writer)
+        forwarder = Forwarder(self.batches, app.names.forwarded)
+        self.intake = Intake(app, self.ownership, self.judge, self.writer, forwarder)
         self.reach = Reach(app, self.ownership)
         self.fleet = FleetWatch(app, self.ownership, self.judge, self.reach)
         self.looked_at = time.time()
@@ -72,6 +79,13 @@ class Detection:
             self.judge.take_up(partition)
         self.intake.begin()
         self.fleet.begin()
+
+    async def release(self) -> None:
+        """Write everything: nothing is ours any more. At the end of the process nothing more is
+        sent either."""
+        await self.ownership.release()
+        if self.app.should_stop:
+            await self.batches.stop()
 
     # -- one chunk
 
@@ -95,18 +109,32 @@ class Detection:
     # -- the flush
 
     async def flush_for_ever(self) -> None:
-        """Write changed rows at once when an event waits, else once in a while."""
-        interval = self.app.settings.flush_interval
+        """Announce at once when an event waits; write all that has changed once in a while.
+
+        Both leave the rest of the time to the readings: under load, more of what a device sends is
+        then one row, and more events are one batch.
+        """
+        loop, interval = asyncio.get_running_loop(), self.app.settings.flush_interval
+        flush_at = announce_at = loop.time() + interval
         while not self.app.should_stop:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.writer.wanted.wait(), interval)
+                async with asyncio.timeout_at(flush_at):
+                    await self.writer.wanted.wait()
+                    await asyncio.sleep(announce_at - loop.time())
+            began, owned = loop.time(), self.ownership.owned.values()
             self.writer.wanted.clear()
-            await self._flush()
+            if began < flush_at:
+                await self._written(self.writer.announce(owned))
+            else:
+                await self._written(self.writer.flush(owned))
+                rest = min(REST * (loop.time() - began), LONGEST)
+                flush_at = max(began + interval, loop.time() + rest)
+            announce_at = loop.time() + min(REST * (loop.time() - began), SOON)
             self.beat()
 
-    async def _flush(self) -> None:
+    async def _written(self, flush: Coroutine[None, None, None]) -> None:
         try:
-            await self.writer.flush(self.ownership.owned.values())
+            await flush
         except Closed as closed:
             log.warning("%s", closed)
         except (KafkaError, ProducerSendError, TimeoutError) as error:
@@ -122,7 +150,6 @@ class Detection:
                 await self.look(self.wall())
         finally:
             await self.reach.stop()
-            await self.intake.stop()
 
     async def adopt_rules(self) -> None:
         """Judge again, in slices, what was judged by other rules before."""

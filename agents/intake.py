@@ -35,24 +35,27 @@ log = logging.getLogger(__name__)
 MOST_WAITING: Final = 8  # chunks of a source; one that has more is read no further for a while
 SLICE: Final = 500  # items between two breaths of the event loop
 PATIENCE: Final = 5.0  # seconds that what is here waits for what may be older and doesn't come
-# What may wait for a flush before the agent waits for one. Events are in their rows until they are
-# announced, and a row is one record: 1,000 of them, and what one more slice adds, are below 5 MB.
-MOST_DIRTY: Final = 20_000
-MOST_CHUNKS: Final = 200
+# What may wait for a flush, of one partition, before the agent waits for one. Events are in their
+# rows until they are announced, and a row is one record: 1,000 of them, and what one more slice
+# adds, are below 5 MB.
+MOST_DIRTY: Final = 50_000
+MOST_CHUNKS: Final = 1_000
 MOST_EVENTS: Final = 1_000
-MOST_BYTES: Final = 32 << 20
+MOST_BYTES: Final = 64 << 20
 MOST_WINDOWS: Final = 20_000
 
 
 class Intake:
-    def __init__(self, app: App, ownership: Ownership, judge: Judge, writer: Writer) -> None:
+    def __init__(
+        self, app: App, ownership: Ownership, judge: Judge, writer: Writer, forwarder: Forwarder
+    ) -> None:
         self._app = app
         self._ownership = ownership
         self._judge = judge
         self._writer = writer
         self._naive = ZoneInfo(app.settings.naive_timezone)
         self._order = Order(ownership.read_to, ownership.end_of)
-        self._forwarder = Forwarder(app.settings, app.names.forwarded)
+        self._forwarder = forwarder
         self._forwards: list[Forward] = []
         self._done: list[tuple[Partition, EventT[list[ConsumerRecord]]]] = []
         self._advancing = asyncio.Lock()
@@ -61,9 +64,6 @@ class Intake:
     def begin(self) -> None:
         """The sources have been positioned anew."""
         self._order.begin(self._sources())
-
-    async def stop(self) -> None:
-        await self._forwarder.stop()
 
     def _sources(self) -> Sequence[Source]:
         return list(self._ownership.sources.values())
@@ -161,9 +161,12 @@ class Intake:
         for partition, event in done:
             if not partition.closed:
                 partition.pending.append(event)
-        if any(map(is_full, self._ownership.owned.values())):
-            with contextlib.suppress(Closed):
-                await self._writer.flush(self._ownership.owned.values())
+        owned = self._ownership.owned.values()
+        with contextlib.suppress(Closed):
+            if any(map(is_full, owned)):
+                await self._writer.flush(owned)
+            elif any(partition.undelivered > MOST_EVENTS for partition in owned):
+                await self._writer.announce(owned)
 
     def _throttle(self) -> None:
         """What is far ahead is read no further, until the others have come up."""
@@ -194,7 +197,6 @@ def is_full(partition: Partition) -> bool:
     return (
         len(partition.dirty) > MOST_DIRTY
         or len(partition.pending) > MOST_CHUNKS
-        or partition.undelivered > MOST_EVENTS
         or partition.unflushed > MOST_BYTES
         or len(partition.windows) > MOST_WINDOWS
     )

@@ -195,9 +195,10 @@ class Judge:
                     event_json(event),
                 )
             )
-        partition.undelivered += len(events)
         plan(self.engine, partition, row)
         if events:
+            partition.undelivered += len(events)
+            partition.urgent[row.device.id] = row
             self.wake()
 
 

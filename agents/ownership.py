@@ -93,7 +93,7 @@ class Ownership:
         await self._notice_recreated_sources(partition, looking)
         for row in partition.every_row():
             if row.outbox:
-                await self.writer.announce(partition, row.device.id, row.outbox)
+                await self.writer.tell(partition, [(row, row.outbox)])
                 metrics.RESENT.inc(len(row.outbox))
                 row.outbox.clear()
                 partition.dirty[row.device.id] = row

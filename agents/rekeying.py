@@ -28,16 +28,15 @@ the device's id as the key.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka import ConsumerRecord
 
 from pipeline import metrics
-from pipeline.names import LARGEST_RECORD
+from pipeline.batches import Batches, Outbound
 from pipeline.records import Rejected
 from pipeline.rows import Place
-from pipeline.settings import Settings
 
 LONGEST_KEY: Final = 100_000  # bytes of a key that are sent on
 
@@ -85,45 +84,19 @@ class Forward(NamedTuple):
 
 
 class Forwarder:
-    """Sends to inboxes; connects when there is something to send. `stop` in the end."""
+    """Sends to inboxes."""
 
-    def __init__(self, settings: Settings, topic: str) -> None:
-        self._settings = settings
+    def __init__(self, batches: Batches, topic: str) -> None:
+        self._batches = batches
         self._topic = topic
-        self._producer: AIOKafkaProducer | None = None
 
     async def send(self, forwards: Sequence[Forward]) -> None:
         """Returns when the inboxes have them all; KafkaError, and then the order is lost."""
-        producer = await self._connected()
-        homes: dict[int, list[Forward]] = {}
-        for forward in forwards:
-            homes.setdefault(forward.home, []).append(forward)
-        await asyncio.gather(*(self._send(producer, home, found) for home, found in homes.items()))
+        homes: dict[int, list[Outbound]] = {}
+        for home, key, value, origin in forwards:
+            record = Outbound(key and key[:LONGEST_KEY], value, origin.headers())
+            homes.setdefault(home, []).append(record)
+        await asyncio.gather(
+            *(self._batches.send(self._topic, home, found) for home, found in homes.items())
+        )
         metrics.REKEYED.labels("forwarded").inc(len(forwards))
-
-    async def _send(self, producer: AIOKafkaProducer, home: int, found: Iterable[Forward]) -> None:
-        batch = producer.create_batch()
-        for _, key, value, origin in found:
-            what = {"key": key and key[:LONGEST_KEY], "value": value, "timestamp": None}
-            headers = origin.headers()
-            if batch.append(**what, headers=headers) is None:  # full
-                await (await producer.send_batch(batch, self._topic, partition=home))
-                batch = producer.create_batch()
-                batch.append(**what, headers=headers)
-        await (await producer.send_batch(batch, self._topic, partition=home))
-
-    async def _connected(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            self._producer = AIOKafkaProducer(
-                **self._settings.kafka(),
-                **self._settings.delivery(),
-                max_batch_size=1 << 19,
-                max_request_size=LARGEST_RECORD,
-            )
-            await self._producer.start()
-        return self._producer
-
-    async def stop(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await producer.stop()

@@ -1,23 +1,29 @@
-"""Cuts of changed rows in; sent windows, then durable rows, then announced alerts, then
-acknowledged readings out.
+"""Changed rows in; sent windows, then durable rows, then announced alerts, then acknowledged
+readings out.
 
-Remember with what is to be announced, then announce. A flush takes a cut of all our partitions
-without an `await` (rows encoded, events listed, chunks noted; later changes belong to the next cut)
-and then goes through these steps, each finished before the next begins:
+Remember with what is to be announced, then announce. A flush begins with a cut of all our
+partitions, made without an `await`: which rows have changed, what the partitions' own rows say, and
+the chunks that all this covers. Then each partition's rows are written in slices, each row in the
+state that it has by then, so that nothing holds the event loop for long:
 
     closed windows         -> `windows`, acknowledged
     rows with their outbox -> changelog, acknowledged      (no hole in its offsets: see the fence)
     the same rows          -> RocksDB, with the changelog offset, in one batch
     events in order of seq -> `alerts` and `alerts-open`, acknowledged
-    chunks of the cut      -> acknowledged, so that Faust may commit them
 
-The cut is one, since a partition's readings can concern another one's devices: what a chunk has
-changed must be written everywhere before it is acknowledged.
+With the last slice goes the partition's own row, as it was at the cut; and when every partition has
+come so far the cut's chunks are acknowledged, so that Faust may commit them. The cut is one, since
+a partition's readings can concern another one's devices: what a chunk has changed must be written
+everywhere before it is acknowledged.
+
+A row may say more than its partition's: each carries the offsets that are applied to it, so what is
+read again after a crash is known for what it is. Therefore a row can be written at any time; and
+those that have decided an event are, at once and alone, without waiting for the cut (`announce`).
 
 A crash after any step repeats later ones under the same ids: rows that have reached the changelog
 come back with their outbox and send it again; those that haven't are decided again from readings,
 and so are the windows: of one that was sent before, whatever comes again says the same or more.
-The next flush writes the rows once more, with the outbox cleared. One flush at a time; one whose
+The next flush writes the rows once more, with the outbox cleared. One at a time; one whose
 partitions were given away refuses to go on (`Closed`).
 """
 
@@ -25,13 +31,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from faust.types import EventT
 
 from pipeline import metrics
+from pipeline.batches import Batches, Outbound
+from pipeline.rows import Place
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.streams import App, consumer, end_process
 from pipeline.words import window_json
@@ -49,7 +57,9 @@ from tables.devices import (
 log = logging.getLogger(__name__)
 
 DEADLINE = 60.0  # seconds for one flush; the producer itself gives up on a record after 40
-SENDS_AT_ONCE = 2_000  # records handed to the producer before we wait for their acknowledgement
+SLICE = 2_000  # rows that are encoded and stored between two breaths of the event loop
+
+Encoded = tuple[bytes, bytes | None]
 
 
 class Closed(Exception):
@@ -57,22 +67,31 @@ class Closed(Exception):
 
 
 class Cut(NamedTuple):
-    """What one flush writes of a partition: everything up to one moment."""
+    """What one flush covers of a partition: everything up to one moment."""
 
     partition: Partition
-    rows: list[tuple[bytes, bytes | None]]
-    announced: list[tuple[str, Row, list[Outgoing]]]
+    rows: list[Row]
+    own: list[Encoded]  # the partition's row, unless nothing has changed
+    origins: Mapping[int, Place]  # what it says of readings that arrived elsewhere
     rejected: list[Rejection]
-    windows: list[ClosedWindow]
     chunks: list[EventT[Any]]
+
+
+class Slice(NamedTuple):
+    """Rows in their newest state, and what has to be out with them."""
+
+    rows: list[Encoded]
+    announced: list[tuple[Row, list[Outgoing]]]
+    windows: list[ClosedWindow]
 
 
 class Writer:
     """Flushes partitions; `wake` asks for it now, because an event waits to be announced."""
 
-    def __init__(self, app: App, table: Table) -> None:
+    def __init__(self, app: App, table: Table, batches: Batches) -> None:
         self.app = app
         self.table = table
+        self.batches = batches
         self.wanted = asyncio.Event()
         self._flushing = asyncio.Lock()
 
@@ -88,54 +107,65 @@ class Writer:
         """Write one cut. Closed if it was given away meanwhile; KafkaError if sending failed."""
         async with self._flushing:
             cuts = [take_cut(partition) for partition in partitions if not partition.closed]
-            cuts = [cut for cut in cuts if cut.rows or cut.chunks or cut.rejected or cut.windows]
+            cuts = [cut for cut in cuts if cut.own or cut.rejected]
             if cuts:
                 with metrics.FLUSH_SECONDS.time():
                     async with asyncio.timeout(DEADLINE):
                         await self._write(cuts)
 
+    async def announce(self, partitions: Iterable[Partition]) -> None:
+        """Write only the rows that have decided an event, and announce it; otherwise as above."""
+        async with self._flushing:
+            hurried = [one for one in partitions if one.urgent and not one.closed]
+            if hurried:
+                async with asyncio.timeout(DEADLINE):
+                    await asyncio.gather(*(self._write_slice(one) for one in hurried))
+
     async def _write(self, cuts: Sequence[Cut]) -> None:
-        await asyncio.gather(*(self._remember(cut) for cut in cuts))
-        await asyncio.gather(*(self._announce(cut) for cut in cuts))
+        await asyncio.gather(*(self._write_rows(cut) for cut in cuts))
         for cut in cuts:
             await self.step("acknowledge", cut.partition)
         for cut in cuts:
             for chunk in cut.chunks:
                 chunk.ack()
-        for cut in cuts:
-            await self.step("finish", cut.partition)
-            settle_outboxes(cut)
 
-    async def _remember(self, cut: Cut) -> None:
-        await self.step("windows", cut.partition)
+    async def _write_rows(self, cut: Cut) -> None:
         await self._reject(cut.rejected)
-        await self._send_windows(cut.partition, cut.windows)
-        await self.step("rows", cut.partition)
-        if cut.rows:
-            last = await self.append(cut.partition, cut.rows)
-            await self.step("store", cut.partition)
-            self.table.write(cut.partition.number, cut.rows, last)
+        rows, last = cut.rows, max(0, len(cut.rows) - 1) // SLICE * SLICE
+        for start in range(0, last + 1, SLICE):
+            some, own = rows[start : start + SLICE], cut.own if start == last else ()
+            await self._write_slice(cut.partition, some, own, cut.origins)
 
-    async def _announce(self, cut: Cut) -> None:
-        await self.step("announce", cut.partition)
-        for device_id, _row, events in cut.announced:
-            await self.announce(cut.partition, device_id, events)
+    async def _write_slice(
+        self,
+        partition: Partition,
+        rows: Iterable[Row] = (),
+        own: Iterable[Encoded] = (),
+        covered: Mapping[int, Place] | None = None,
+    ) -> None:
+        part = take_slice(partition, rows, covered)
+        part.rows.extend(own)
+        await self.step("windows", partition)
+        await self._send_windows(partition, part.windows)
+        await self.step("rows", partition)
+        if part.rows:
+            last = await self.append(partition, part.rows)
+            await self.step("store", partition)
+            self.table.write(partition.number, part.rows, last)
+        await self.step("announce", partition)
+        await self.tell(partition, part.announced)
+        await self.step("finish", partition)
+        settle_outboxes(partition, part.announced)
 
-    async def append(self, partition: Partition, rows: Sequence[tuple[bytes, bytes | None]]) -> int:
+    async def append(self, partition: Partition, rows: Sequence[Encoded]) -> int:
         """Rows to the changelog, acknowledged, the offsets checked for a hole; the last offset."""
-        topic = self.app.names.changelog
-        last = -1
-        for start in range(0, len(rows), SENDS_AT_ONCE):
-            sent = [
-                await self.app.producer.send(topic, key, value, partition.number, None, None)
-                for key, value in rows[start : start + SENDS_AT_ONCE]
-            ]
-            for done in await asyncio.gather(*sent):
-                if done.offset != partition.changelog_next:
-                    await self._mend(partition, partition.changelog_next, done.offset)
-                last = done.offset
-                partition.changelog_next = last + 1
-        return last
+        records = [Outbound(key, value) for key, value in rows]
+        sent = await self.batches.send(self.app.names.changelog, partition.number, records)
+        for offset, count in sent:
+            if offset != partition.changelog_next:
+                await self._mend(partition, partition.changelog_next, offset)
+            partition.changelog_next = offset + count
+        return partition.changelog_next - 1
 
     async def _mend(self, partition: Partition, start: int, end: int) -> None:
         """Somebody else wrote to our changelog: the newer owner, or one that didn't know it's over.
@@ -168,45 +198,32 @@ class Writer:
                 row.device.retire()  # we deleted it, or never had it
             partition.dirty[device_id] = row
 
-    async def announce(
-        self, partition: Partition, device_id: str, events: Sequence[Outgoing]
+    async def tell(
+        self, partition: Partition, announced: Sequence[tuple[Row, Sequence[Outgoing]]]
     ) -> None:
-        """A device's events to both alert topics, in order, acknowledged."""
-        names, producer = self.app.names, self.app.producer
-        sent = []
-        for event in events:
-            key = device_id.encode()
-            sent.append(
-                await producer.send(names.alerts, key, event.value, partition.number, None, None)
-            )
-            headers = [("alert_id", event.alert_id.encode()), ("seq", b"%d" % event.seq)]
-            sent.append(
-                await producer.send(
-                    names.alerts_open,
-                    f"{device_id}|{event.rule}".encode(),
-                    event.value if event.open else None,
-                    partition.number,
-                    None,
-                    [*headers, ("generation", b"%d" % partition.generation)],
-                )
-            )
-        await asyncio.gather(*sent)
+        """Events to both alert topics, each device's in order, acknowledged."""
+        if not announced:
+            return
+        names, number = self.app.names, partition.number
+        generation = ("generation", b"%d" % partition.generation)
+        told, states = [], []
+        for row, events in announced:
+            device_id = row.device.id
+            for event in events:
+                told.append(Outbound(device_id.encode(), event.value))
+                which = [("alert_id", event.alert_id.encode()), ("seq", b"%d" % event.seq)]
+                key, value = f"{device_id}|{event.rule}", event.value if event.open else None
+                states.append(Outbound(key.encode(), value, [*which, generation]))
+        await asyncio.gather(
+            self.batches.send(names.alerts, number, told),
+            self.batches.send(names.alerts_open, number, states),
+        )
 
     async def _send_windows(self, partition: Partition, windows: Sequence[ClosedWindow]) -> None:
-        topic = self.app.names.windows
-        for start in range(0, len(windows), SENDS_AT_ONCE):
-            sent = [
-                await self.app.producer.send(
-                    topic,
-                    window.device_id.encode(),
-                    window_json(window),
-                    partition.number,
-                    None,
-                    None,
-                )
-                for window in windows[start : start + SENDS_AT_ONCE]
-            ]
-            await asyncio.gather(*sent)
+        for start in range(0, len(windows), SLICE):
+            some = windows[start : start + SLICE]
+            records = [Outbound(one.device_id.encode(), window_json(one)) for one in some]
+            await self.batches.send(self.app.names.windows, partition.number, records)
         metrics.WINDOWS.inc(len(windows))
 
     async def _reject(self, rejected: Sequence[Rejection]) -> None:
@@ -219,24 +236,34 @@ class Writer:
 
 def take_cut(partition: Partition) -> Cut:
     """Everything up to now, without an await; what changes from here on is the next cut's."""
-    generation = partition.generation
-    rows: list[tuple[bytes, bytes | None]] = []
-    for key, row in sorted(partition.dirty.items()):
+    rows, chunks, rejected = list(partition.dirty.values()), partition.pending, partition.rejected
+    own: list[Encoded] = [(PARTITION_KEY, partition.packed())] if rows or chunks else []
+    partition.dirty, partition.pending, partition.rejected = {}, [], []
+    partition.unflushed = 0
+    return Cut(partition, rows, own, dict(partition.origins), rejected, chunks)
+
+
+def take_slice(
+    partition: Partition, rows: Iterable[Row], covered: Mapping[int, Place] | None
+) -> Slice:
+    """These rows, and those that have decided an event, as they are now; and all windows that they
+    have closed. `covered` is what the partition's own row, which follows, says of other origins."""
+    chosen = {row.device.id: row for row in rows} | partition.urgent
+    part = Slice([], [], newest(partition.windows))
+    partition.urgent, partition.windows, partition.undelivered = {}, [], 0
+    for key in sorted(chosen):
+        row = chosen[key]
+        partition.dirty.pop(key, None)
         if row.is_over():
             partition.delete(row)
-            rows.append((key.encode(), None))
-        else:
-            rows.append((key.encode(), row.packed(generation)))
-            partition.take_over_from(row)
-    if rows or partition.pending:
-        rows.append((PARTITION_KEY, partition.packed()))
-    announced = [(key, row, list(row.outbox)) for key, row in partition.dirty.items() if row.outbox]
-    windows = newest(partition.windows)
-    cut = Cut(partition, rows, announced, partition.rejected, windows, partition.pending)
-    partition.dirty = {}
-    partition.rejected, partition.windows, partition.pending = [], [], []
-    partition.undelivered = partition.unflushed = 0
-    return cut
+            part.rows.append((key.encode(), None))
+            continue
+        part.rows.append((key.encode(), row.packed(partition.generation)))
+        if covered is not None:
+            row.leave_to_partition(covered)
+        if row.outbox:
+            part.announced.append((row, list(row.outbox)))
+    return part
 
 
 def newest(windows: Sequence[ClosedWindow]) -> list[ClosedWindow]:
@@ -246,8 +273,10 @@ def newest(windows: Sequence[ClosedWindow]) -> list[ClosedWindow]:
     )
 
 
-def settle_outboxes(cut: Cut) -> None:
-    """The broker has the cut's events: clear them, and write those rows again, some time."""
-    for key, row, events in cut.announced:
+def settle_outboxes(
+    partition: Partition, announced: Iterable[tuple[Row, Sequence[Outgoing]]]
+) -> None:
+    """The broker has these events: clear them, and write those rows again, some time."""
+    for row, events in announced:
         del row.outbox[: len(events)]
-        cut.partition.dirty[key] = row
+        partition.dirty[row.device.id] = row

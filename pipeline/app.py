@@ -46,7 +46,7 @@ def _view(settings: Settings) -> WebView:
     return WebView(settings, detection.ownership.unready, judging)
 
 
-app.on_release = detection.ownership.release
+app.on_release = detection.release
 app.on_restore = detection.ownership.restore
 app.on_positioned = detection.positioned
 app.web_service = Web()

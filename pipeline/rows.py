@@ -12,6 +12,7 @@ of every cut, says the rest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -54,6 +55,19 @@ class Row:
     def is_over(self) -> bool:
         """Retired, and nothing is left to say: the row can be deleted."""
         return self.device.retired and not self.outbox
+
+    def leave_to_partition(self, covered: Mapping[int, Place]) -> None:
+        """The partition's own row is written after this one: we needn't say what that covers.
+
+        A row stays ahead for a while where an owner's last cut broke off between the two.
+        """
+        if self.foreign is not None:
+            ahead = {
+                origin: place
+                for origin, place in self.foreign.items()
+                if place > covered.get(origin, NOWHERE)
+            }
+            self.foreign = ahead or None
 
     def packed(self, generation: int) -> bytes:
         outbox = [event.packed() for event in self.outbox]

@@ -99,6 +99,7 @@ class Partition:
         "undelivered",
         "unflushed",
         "unjudged",
+        "urgent",
         "windows",
     )
 
@@ -117,6 +118,7 @@ class Partition:
         self.shared = False  # other workers may have readings of our devices
         self.changelog_next = 0
         self.dirty: dict[str, Row] = {}
+        self.urgent: dict[str, Row] = {}  # those that have events which nobody has yet
         self.rejected: list[Rejection] = []
         self.pending: list[EventT[Any]] = []  # what the next cut covers, and its acks
         self.silences = Silences()
@@ -152,7 +154,7 @@ class Partition:
         fresh = Partition(self.number)
         for name in (
             *("generation", "rows", "clock", "applied", "applied_time", "epoch", "origins"),
-            *("foreign_at", "changelog_next", "dirty", "silences", "fleet", "plan"),
+            *("foreign_at", "changelog_next", "dirty", "urgent", "silences", "fleet", "plan"),
         ):
             setattr(fresh, name, getattr(self, name))
         return fresh
@@ -221,19 +223,6 @@ class Partition:
             row.foreign = {origin: place}
         else:
             row.foreign[origin] = place
-
-    def take_over_from(self, row: Row) -> None:
-        """Our own row is written after this one: what it covers the device's needn't say any more.
-
-        A row stays ahead of us for a while where an owner's last cut broke off between the two.
-        """
-        if row.foreign is not None:
-            ahead = {
-                origin: place
-                for origin, place in row.foreign.items()
-                if place > self.origins.get(origin, NOWHERE)
-            }
-            row.foreign = ahead or None
 
     def forget_offsets(self, source: int) -> None:
         """That source was recreated: its offsets start anew, and so must every row's."""

@@ -89,14 +89,15 @@ class Episode:
 
     `normal_since` is the judged time from which the value was normal though the alert is kept,
     `remind_at` when the next reminder is due, `hash` that of the rule it was last judged by,
-    `silenced_by` the silence that its last event was under (`silence`), `reminded` how many
+    `silenced_by` the silence that its last event was under and `silenced_until` when that was to
+    end (`silence`), `reminded` how many
     reminders there were since the device was heard, or something else was said of the alert.
     """
 
     __slots__ = (
         "acked_by", "alert_id", "clear", "count", "devices", "faults", "hash", "kind", "level",
         "metric", "normal_since", "note", "remind_at", "reminded", "rule", "seq", "severity",
-        "silenced_by", "stale", "started_ms", "suppressed_by", "threshold",
+        "silenced_by", "silenced_until", "stale", "started_ms", "suppressed_by", "threshold",
     )  # fmt: skip
 
     def __init__(self, device_id: str, rule: str, started_ms: int, severity: str) -> None:
@@ -121,6 +122,7 @@ class Episode:
         self.acked_by: str | None = None
         self.note: str | None = None
         self.silenced_by: str | None = None
+        self.silenced_until = 0.0
         self.devices: list[str] = []
 
     def pack(self) -> list[Any]:
@@ -129,6 +131,7 @@ class Episode:
             self.metric, self.threshold, self.clear, dict(self.faults), self.kind, self.hash,
             self.normal_since, self.remind_at, self.stale, self.suppressed_by, self.acked_by,
             self.note, self.silenced_by, list(self.devices), self.reminded,
+            self.silenced_until,
         ]  # fmt: skip
 
     @staticmethod
@@ -155,6 +158,7 @@ class Episode:
         episode.silenced_by = row[18]
         episode.devices = list(row[19])
         episode.reminded = row[20] if len(row) > 20 else 0
+        episode.silenced_until = row[21] if len(row) > 21 else 0.0
         return episode
 
 

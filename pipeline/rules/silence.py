@@ -23,7 +23,6 @@ LONGEST: Final = 366 * 86_400.0  # seconds
 LONGEST_GLOB: Final = 256
 AT_MOST: Final = 1_000  # silences of one partition
 NEVER: Final = float("inf")
-LONG_OVER: Final = 0.0  # the end of a silence that nobody knows
 
 
 class Full(Exception):
@@ -173,7 +172,7 @@ class Silences:
                 by = self._holding(device, event)
             else:
                 if event.event != "acked":  # which is under what its alert is under
-                    episode.silenced_by = self._holding(device, event)
+                    self._hold(episode, self._holding(device, event))
                 by = episode.silenced_by
             event.suppressed_by = event.suppressed_by or by
         self.note(device)
@@ -220,7 +219,7 @@ class Silences:
         for episode in device.open_alerts():
             if self._end(episode) > at:
                 continue
-            episode.silenced_by = self.match(device.id, episode.rule, episode.severity, at)
+            self._hold(episode, self.match(device.id, episode.rule, episode.severity, at))
             out = episode.silenced_by is None and episode.suppressed_by is None
             if out and device.alerts is not None:
                 since = max(at, episode.started_ms / 1000)
@@ -229,8 +228,13 @@ class Silences:
         self.note(device)
         return events
 
+    def _hold(self, episode: Episode, by: str | None) -> None:
+        episode.silenced_by = by
+        episode.silenced_until = NEVER if by is None else self._known[by].ends_at
+
     def _end(self, episode: Episode) -> float:
+        """After a crash a row may know a silence that its partition hasn't read again yet."""
         if episode.silenced_by is None:
             return NEVER
         silence = self._known.get(episode.silenced_by)
-        return LONG_OVER if silence is None else silence.ends_at
+        return episode.silenced_until if silence is None else silence.ends_at

@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from faust.types import TP
 
 from agents.order import Source
+from agents.writer import Slice, take_cut, take_slice
+from pipeline.batches import Outbound, Written
 from pipeline.names import Names
 from pipeline.rules.clock import PartitionClock
 from pipeline.settings import Settings
@@ -56,6 +58,30 @@ class Producer:
 
     def to(self, topic: str) -> list[Produced]:
         return [record for record in self.sent if record.topic == topic]
+
+
+class Batches:
+    """The same producer's batches: each record is one."""
+
+    def __init__(self, producer: Producer) -> None:
+        self.producer = producer
+
+    async def send(
+        self, topic: str, partition: int, records: Iterable[Outbound]
+    ) -> Sequence[Written]:
+        send, found = self.producer.send, []
+        for key, value, headers in records:
+            done = await send(topic, key, value, partition, None, list(headers))
+            found.append(Written((await done).offset, 1))
+        return found
+
+
+def written(partition: Partition) -> Slice:
+    """What a flush would write of it, in one slice."""
+    cut = take_cut(partition)
+    part = take_slice(partition, cut.rows, cut.origins)
+    part.rows.extend(cut.own)
+    return part
 
 
 class Consumer:

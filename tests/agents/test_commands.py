@@ -13,14 +13,13 @@ from agents.checks import due
 from agents.commands import Commands, forget_the_past
 from agents.intake import Intake
 from agents.judge import Judge
-from agents.writer import take_cut
 from pipeline.metrics import REGISTRY
 from pipeline.records import iso
 from pipeline.rows import decode
 from pipeline.rules.engine import Engine
 from pipeline.rules.silence import AT_MOST
 from tables.devices import COMMANDS, PARTITION_KEY, Partition, Row
-from tests.agents.shell import T0, App, Event, Owner, Record, reading
+from tests.agents.shell import T0, App, Event, Owner, Record, reading, written
 
 HOME = 1  # the partition of the device that is called attic, of eight
 NEIGHBOUR = "d1"  # of the same partition
@@ -37,7 +36,7 @@ class House:
         self.commands = Commands(self.judge, self.reload)
         self.owner = Owner(HOME)
         self.owned: Partition = self.owner.owned[HOME]
-        self.intake = Intake(App(), self.owner, self.judge, writer=None)  # type: ignore[arg-type]
+        self.intake = Intake(App(), self.owner, self.judge, None, None)  # type: ignore[arg-type]
 
     def feed(self, *records: Record) -> None:
         source = self.owner.sources[TP("readings", HOME)]
@@ -71,12 +70,12 @@ class House:
         self.owned.reached = T0 + horizon
         self.judge.check(self.owned, Record(offset, None, key=b"attic"))  # type: ignore[arg-type]
 
-    def restarted(self) -> House:
-        """What comes back of what the next cut writes."""
+    def restarted(self, *, in_the_middle: bool = False) -> House:
+        """What comes back of what the next cut writes, or wrote until just before its last row."""
         again = House()
-        for key, value in take_cut(self.owned).rows:
+        for key, value in written(self.owned).rows:
             if key == PARTITION_KEY:
-                again.owned.read(decode(value))
+                again.owned.read(decode(value if not in_the_middle else Partition(0).packed()))
             elif value is not None:
                 row = Row.unpacked(key.decode(), decode(value))
                 again.owned.rows[key.decode()] = row
@@ -194,6 +193,21 @@ def test_an_alert_under_a_silence_says_so_and_its_resolution_does_not(house: Hou
     house.feed(reading(0, temperature=36), reading(1, temperature=20, at=T0 + 1))
     assert house.steps == [("fired", "s1"), ("resolved", None)]
     assert house.owned.silences.marked == set()
+
+
+def test_a_silence_that_is_not_read_again_yet_holds_what_it_held_before_the_crash(
+    house: House,
+) -> None:
+    house.silence(0)
+    house.feed(reading(0, temperature=36))
+    again = house.restarted(in_the_middle=True)
+    assert len(again.owned.silences) == 0
+    again.judge.settle(again.owned, again.owned.rows["attic"], T0 + 50)
+    assert again.steps == [("fired", "s1")]
+    again.silence(0)
+    again.check(0, 130)
+    assert again.steps == [("fired", "s1"), ("updated", None)]
+    assert again.told[1]["timestamp"] == iso(T0 + 100)
 
 
 def test_a_silence_ends_by_itself_at_its_time_also_after_a_restart(house: House) -> None:

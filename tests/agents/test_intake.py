@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from agents.intake import MOST_CHUNKS, MOST_WAITING, Intake, is_full
+from agents.intake import MOST_BYTES, MOST_CHUNKS, MOST_WAITING, Intake, is_full
 from agents.judge import Judge
 from agents.rekeying import Forward, Origin
-from agents.writer import take_cut
 from pipeline.rules.engine import Engine
 from tables.devices import READINGS
-from tests.agents.shell import T0, App, Event, Owner, Record, partition, reading
+from tests.agents.shell import T0, App, Event, Owner, Record, partition, reading, written
 
 WALL = T0 + 1e7
 HOME = 1  # the partition of the device that is called attic, of eight
@@ -34,9 +33,9 @@ class Worker:
     def __init__(self, *numbers: int) -> None:
         self.owner = Owner(*numbers)
         self.app = App()
-        self.intake = Intake(self.app, self.owner, Judge(Engine(), lambda: None), None)  # type: ignore[arg-type]
         self.inbox = Inbox()
-        self.intake._forwarder = self.inbox  # type: ignore[assignment]
+        judge = Judge(Engine(), lambda: None)
+        self.intake = Intake(self.app, self.owner, judge, None, self.inbox)  # type: ignore[arg-type]
         self.intake.begin()
 
     async def read(self, number: int, *records: Record, topic: str = "readings") -> Event:
@@ -93,7 +92,7 @@ async def test_a_repeat_is_applied_once_though_a_cut_is_made_before_it_comes(wor
     worker.forget_like_a_crash_between_row_and_partition()
     await worker.read(ELSEWHERE, hour[0])
     await worker.read(HOME, reading(0, at=T0 + 9, temperature=30))
-    take_cut(worker.owner.owned[HOME])
+    written(worker.owner.owned[HOME])
     await worker.read(ELSEWHERE, *hour[1:])
     assert worker.device().readings == 4
 
@@ -234,7 +233,7 @@ async def test_what_was_given_away_while_its_forwards_were_sent_is_not_acknowled
 
 @pytest.mark.parametrize(
     ("what", "many"),
-    [("undelivered", 1_001), ("unflushed", 33 << 20), ("pending", [None] * (MOST_CHUNKS + 1))],
+    [("unflushed", MOST_BYTES + 1), ("pending", [None] * (MOST_CHUNKS + 1))],
 )
 def test_much_that_waits_for_a_flush_makes_the_agent_wait_for_one(what, many):
     owned = partition()
@@ -243,13 +242,13 @@ def test_much_that_waits_for_a_flush_makes_the_agent_wait_for_one(what, many):
     assert is_full(owned)
 
 
-async def test_a_device_that_says_much_at_once_makes_the_agent_wait_for_a_flush(
+async def test_a_device_that_says_much_at_once_makes_the_agent_wait_until_it_is_announced(
     worker, monkeypatch
 ):
     flushed = []
 
     class Writer:
-        async def flush(self, partitions: Any) -> None:
+        async def announce(self, partitions: Any) -> None:
             flushed.append(max(p.undelivered for p in partitions))
             for p in partitions:
                 p.undelivered = 0

@@ -10,7 +10,6 @@ from faust.types import TP
 
 from agents.intake import MOST_WINDOWS, Intake, is_full
 from agents.judge import LARGEST_REJECTED, Judge
-from agents.writer import take_cut
 from pipeline.about import CORE
 from pipeline.home import home_of
 from pipeline.records import iso
@@ -20,7 +19,7 @@ from pipeline.rules.lifecycle import Alerts
 from pipeline.rules.silence import Silence
 from pipeline.settings import SHORTEST_WINDOW
 from tables.devices import CHECKS, READINGS, Partition
-from tests.agents.shell import T0, App, Event, Owner, Record, reading
+from tests.agents.shell import T0, App, Event, Owner, Record, reading, written
 
 HOME = 1  # the partition of the device that is called attic, of eight
 AT_HOME = [name for name in (f"d{n}" for n in range(60)) if home_of(name, 8) == HOME][:5]
@@ -43,7 +42,7 @@ def owned(owner: Owner) -> Partition:
 
 @pytest.fixture
 def feed(owner: Owner, judge: Judge):
-    intake = Intake(App(), owner, judge, writer=None)  # type: ignore[arg-type]
+    intake = Intake(App(), owner, judge, None, None)  # type: ignore[arg-type]
 
     def feed(*records: Record) -> None:
         source = owner.sources[TP("readings", HOME)]
@@ -206,7 +205,7 @@ def test_a_closed_window_waits_for_the_cut_and_a_late_reading_gives_it_again(own
     assert shown(owned) == [("attic", "temperature", 0, 2, 21.0)]
     feed(reading(4, at=START + 76, temperature=27, timestamp=START + 40))
     assert shown(owned)[1:] == [("attic", "temperature", 0, 3, 23.0)]
-    (window,) = take_cut(owned).windows  # the newest of each is enough
+    (window,) = written(owned).windows  # the newest of each is enough
     assert window.revision == 3
     assert owned.windows == []
 
@@ -216,7 +215,7 @@ def test_a_replay_of_what_the_partition_has_applied_closes_no_window_again(owned
     history = [reading(n, at=START + 50 * n, temperature=20 + n) for n in range(4)]
     feed(*history)
     assert len(shown(owned)) == 2
-    take_cut(owned)
+    written(owned)
     feed(*history)
     assert shown(owned) == []
 
@@ -227,7 +226,7 @@ def test_a_window_that_silence_closes_is_its_own_partitions(judge):
     owner = Owner(HOME, elsewhere)
     for number, name in ((HOME, "attic"), (elsewhere, "cellar")):
         source = owner.sources[TP("readings", number)]
-        intake = Intake(App(), owner, judge, writer=None)  # type: ignore[arg-type]
+        intake = Intake(App(), owner, judge, None, None)  # type: ignore[arg-type]
         records = [reading(n, name, at=START + n, temperature=20) for n in range(5)]
         intake.put(source, Event(records), wall=T0 + 1e7)  # type: ignore[arg-type]
         intake.take_up(T0 + 1e7)
@@ -240,7 +239,7 @@ def test_a_device_that_retires_without_an_alert_leaves_its_windows(owned, feed, 
     judge.engine = Engine(window=WINDOW)
     feed(reading(0, at=START, temperature=20))
     check(judge, owned, 0, START + 8 * 86_400)
-    cut = take_cut(owned)
+    cut = written(owned)
     assert (b"attic", None) in cut.rows
     assert [window.count for window in cut.windows] == [1]
 
@@ -295,7 +294,7 @@ def test_a_check_and_the_next_reading_give_the_same_event(judge):
     found = []
     for with_check in (True, False):
         owner = Owner(HOME)
-        intake = Intake(App(), owner, judge, writer=None)  # type: ignore[arg-type]
+        intake = Intake(App(), owner, judge, None, None)  # type: ignore[arg-type]
         for records in (silent, [late]):
             source = owner.sources[TP("readings", HOME)]
             intake.put(source, Event(records), wall=T0 + 1e7)  # type: ignore[arg-type]
@@ -311,7 +310,7 @@ def test_a_phantom_that_was_heard_of_once_is_forgotten_when_it_retires(owned, fe
     feed(reading(0, temperature=20))
     check(judge, owned, 0, T0 + 8 * 86_400)
     assert kinds(owned) == []
-    cut = take_cut(owned)
+    cut = written(owned)
     assert (b"attic", None) in cut.rows
     assert owned.rows == {}
 
@@ -321,7 +320,7 @@ def test_devices_that_other_rules_have_judged_are_judged_again_in_slices(
 ):
     monkeypatch.setattr("agents.judge.SLICE", 2)
     feed(*(reading(n, name, temperature=36) for n, name in enumerate(AT_HOME)))
-    take_cut(owned)
+    written(owned)
     judge.engine = Engine(Rulebook())
     judge.take_up(owned)
     assert judge.adopt_some(owned)
@@ -334,7 +333,7 @@ def test_devices_that_other_rules_have_judged_are_judged_again_in_slices(
 
 def test_a_partition_that_was_given_away_is_not_judged_again(owned, feed, judge):
     feed(reading(0, temperature=36))
-    take_cut(owned)
+    written(owned)
     judge.engine = Engine(Rulebook())
     judge.take_up(owned)
     owned.closed = True

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from agents.rekeying import LONGEST_KEY, Forward, Forwarder, Origin
+from pipeline.batches import Batches
 from pipeline.records import Rejected
 from pipeline.settings import Settings
 from tests.agents.shell import Record
@@ -48,9 +49,9 @@ async def inboxes(kafka, prefix):
 
 @pytest.fixture
 async def forwarder(kafka, inboxes):
-    made = Forwarder(Settings(bootstrap=kafka.bootstrap), inboxes)
-    yield made
-    await made.stop()
+    batches = Batches(Settings(bootstrap=kafka.bootstrap))
+    yield Forwarder(batches, inboxes)
+    await batches.stop()
 
 
 async def test_forwards_arrive_in_order_each_in_the_inbox_of_its_home(kafka, inboxes, forwarder):
@@ -82,7 +83,7 @@ async def test_the_largest_reading_there_can_be_is_forwarded(kafka, inboxes, for
 
 
 async def test_what_can_not_be_sent_is_an_error(inboxes):
-    nobody = Forwarder(Settings(bootstrap=f"127.0.0.1:{free_port()}"), inboxes)
+    nobody = Forwarder(Batches(Settings(bootstrap=f"127.0.0.1:{free_port()}")), inboxes)
     with pytest.raises(KafkaError):
         await nobody.send([forward(0)])
     await nobody.stop()

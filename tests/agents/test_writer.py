@@ -9,12 +9,12 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError
 
 from agents import writer as module
-from agents.writer import Closed, Writer, take_cut
+from agents.writer import Closed, Writer, take_cut, take_slice
 from pipeline.rules.engine import Device
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.rules.window import Window
 from tables.devices import PARTITION_KEY, Outgoing, Partition, Rejection, Row
-from tests.agents.shell import App, Chunk, Table, partition
+from tests.agents.shell import App, Batches, Chunk, Table, partition
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def table(app: App) -> Table:
 
 @pytest.fixture
 def writer(app: App, table: Table) -> Writer:
-    return Writer(app, table)  # type: ignore[arg-type]
+    return Writer(app, table, Batches(app.producer))  # type: ignore[arg-type]
 
 
 def closed(device_id: str, revision: int = 2) -> ClosedWindow:
@@ -108,6 +108,68 @@ async def test_a_row_goes_out_with_its_outbox_and_again_without_it(app, writer):
     assert len(first.value) > len(second.value)
     await writer.flush([owned])
     assert len([r for r in app.producer.to(app.names.changelog) if r.key == b"attic"]) == 2
+
+
+async def test_what_has_decided_an_event_is_written_and_announced_without_waiting_for_the_cut(
+    app, writer
+):
+    owned = partition()
+    row = dirty(owned, "attic", fired())
+    dirty(owned, "cellar")
+    owned.urgent["attic"] = row
+    owned.windows += [closed("attic"), closed("cellar")]
+    owned.pending.append(Chunk(app.log))
+    await writer.announce([owned])
+    assert app.log == [
+        *(app.names.windows, app.names.windows, app.names.changelog, "store"),
+        *(app.names.alerts, app.names.alerts_open),
+    ]
+    assert [record.key for record in app.producer.to(app.names.changelog)] == [b"attic"]
+    assert (row.outbox, list(owned.dirty), len(owned.pending)) == ([], ["cellar", "attic"], 1)
+    await writer.announce([owned])
+    assert app.producer.to(app.names.alerts)[1:] == []
+    await writer.flush([owned])
+    assert app.log[-2:] == ["store", "ack"]
+
+
+async def test_a_row_that_is_ahead_of_its_partition_keeps_what_it_has_seen_of_elsewhere(
+    app, writer
+):
+    """The cut's own row is of before: what it doesn't say must stay with the device's."""
+    owned = partition(3)
+    owned.note_applied(5, (0, 70))
+    row = dirty(owned, "attic")
+    row.foreign = {5: (0, 70)}
+    cut = take_cut(owned)
+    row.foreign = {5: (0, 71)}
+    owned.note_applied(5, (0, 71))
+    take_slice(owned, cut.rows, cut.origins)
+    assert row.foreign == {5: (0, 71)}
+
+
+async def test_a_cut_is_written_in_slices_and_what_is_urgent_goes_with_the_next(
+    app, writer, monkeypatch
+):
+    monkeypatch.setattr(module, "SLICE", 2)
+    owned = partition()
+    for name in "abcde":
+        dirty(owned, name)
+    owned.pending.append(Chunk(app.log))
+    go_on, told = writer.step, []
+
+    async def decide_meanwhile(name: str, of: Partition) -> None:
+        if name == "store" and not told:
+            told.append(dirty(owned, "a", fired()))
+            owned.urgent["a"] = told[0]
+        await go_on(name, of)
+
+    monkeypatch.setattr(writer, "step", decide_meanwhile)
+    await writer.flush([owned])
+    assert [record.key for record in app.producer.to(app.names.changelog)] == [
+        *(b"a", b"b", b"a", b"c", b"d", b"e", PARTITION_KEY),
+    ]
+    assert app.log.index(app.names.alerts) < app.log.index("ack")
+    assert list(owned.dirty) == ["a"]
 
 
 async def test_alerts_go_to_the_devices_own_partition_and_a_resolution_leaves_a_tombstone(
@@ -295,7 +357,8 @@ def test_a_cut_takes_everything_and_leaves_nothing():
     owned.rejected.append(Rejection(None, None, []))
     owned.windows.append(closed("attic"))
     cut = take_cut(owned)
-    assert [key for key, _ in cut.rows] == [b"attic", PARTITION_KEY]
-    assert (len(cut.rejected), len(cut.windows)) == (1, 1)
-    again = take_cut(owned)
-    assert again[1:] == ([], [], [], [], [])
+    part = take_slice(owned, cut.rows, cut.origins)
+    assert [key for key, _ in part.rows + cut.own] == [b"attic", PARTITION_KEY]
+    assert (len(cut.rejected), len(part.windows), len(part.announced)) == (1, 1, 1)
+    assert take_cut(owned)[1:] == ([], [], {}, [], [])
+    assert take_slice(owned, [], None) == ([], [], [])

@@ -32,8 +32,8 @@ def reached(name: str) -> None:
 
 
 async def stop_at(name: str, partition: Partition) -> None:
-    # only a flush that announces something: the interesting one
-    if any(row.outbox for row in partition.rows.values()):
+    # only a flush that announces something: the interesting one; its end is that of any
+    if name == "acknowledge" or any(row.outbox for row in partition.rows.values()):
         reached(name)
     await go_on(name, partition)
 
@@ -57,4 +57,4 @@ class StoppingForwarder(Forwarder):
 
 detection.writer.step = stop_at  # type: ignore[method-assign]
 detection.writer.append = stop_in_the_middle  # type: ignore[method-assign]
-detection.intake._forwarder = StoppingForwarder(app.settings, app.names.forwarded)
+detection.intake._forwarder = StoppingForwarder(detection.batches, app.names.forwarded)

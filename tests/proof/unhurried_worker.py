@@ -15,7 +15,7 @@ HEARTBEATS = 1.2  # how many of them
 async def release() -> None:
     if detection.ownership.owned and app.should_stop:
         await asyncio.sleep(HEARTBEATS * app.settings.session_timeout / 3)
-    await detection.ownership.release()
+    await detection.release()
 
 
 app.on_release = release

@@ -233,11 +233,13 @@ def test_an_end_is_due_for_marked_devices_alone_and_survives_a_restart() -> None
     assert again.due(device) == NEVER
 
 
-def test_an_alert_under_a_silence_that_nobody_knows_is_let_out() -> None:
+def test_an_alert_under_a_silence_that_nobody_knows_is_let_out_when_that_was_to_end() -> None:
     heard = Quiet(silence(), rulebook=LADDER)
     heard.hears(1, load=61)
     heard.silences.remove("s1")
     heard.hears(2, load=62)
+    assert heard.told == [FIRED]
+    heard.hears(101, load=62)
     assert heard.told == [FIRED, OUT]
 
 
