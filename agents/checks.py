@@ -13,9 +13,10 @@ from collections.abc import Iterable
 
 from aiokafka.errors import KafkaError
 
+from pipeline.rows import Row
 from pipeline.rules.engine import Engine
 from pipeline.streams import App, end_process
-from tables.devices import Partition, Row
+from tables.partition import Partition
 
 WAIT = 5.0  # seconds that the word of a device's silence waits for that of its fleet's (`fleet`)
 INTERVAL = 1.0  # seconds between two looks

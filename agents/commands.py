@@ -19,7 +19,7 @@ from pipeline import metrics
 from pipeline.commands import Acknowledge, Command, Quiet, Refused, Reload, Unsilence, decode
 from pipeline.rules.engine import Engine
 from pipeline.rules.silence import AT_MOST, Full
-from tables.devices import COMMANDS, Partition
+from tables.partition import COMMANDS, Partition
 
 log = logging.getLogger(__name__)
 

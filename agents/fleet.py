@@ -34,7 +34,7 @@ from pipeline.home import home_of
 from pipeline.rules.fleet import FLEET, NOBODY, RULE, Count, count, decide
 from pipeline.rules.lifecycle import Episode
 from pipeline.streams import App, end_process
-from tables.devices import CHECKS, Partition
+from tables.partition import CHECKS, Partition
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from pipeline import metrics
 from pipeline.home import home_of
 from pipeline.records import Rejected, objects, reading_of
 from pipeline.streams import App
-from tables.devices import READINGS, Partition
+from tables.partition import READINGS, Partition
 
 log = logging.getLogger(__name__)
 

@@ -21,10 +21,11 @@ from agents.checks import plan
 from agents.order import Item
 from agents.rekeying import LONGEST_KEY
 from pipeline import metrics
+from pipeline.rows import Outgoing, Row
 from pipeline.rules.engine import Engine, Reading, Refused
 from pipeline.rules.lifecycle import Event
 from pipeline.words import event_json
-from tables.devices import CHECKS, Outgoing, Partition, Rejection, Row
+from tables.partition import CHECKS, Partition, Rejection
 
 log = logging.getLogger(__name__)
 

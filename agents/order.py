@@ -27,7 +27,7 @@ from faust.types import TP, EventT
 from agents.rekeying import Origin
 from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import Reading
-from tables.devices import READINGS, Partition
+from tables.partition import READINGS, Partition
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,10 @@ from faust.types import TP
 from agents.order import Source
 from agents.writer import Closed, Writer
 from pipeline import metrics
+from pipeline.rows import PARTITION_KEY
 from pipeline.streams import App, consumer, end_process
-from tables.devices import CHECKS, COMMANDS, PARTITION_KEY, READINGS, UNKNOWN, Partition, Table
+from tables.devices import Table
+from tables.partition import CHECKS, COMMANDS, READINGS, UNKNOWN, Partition
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from faust.types import TP
 
 from agents.ownership import Ownership
 from pipeline.streams import App
-from tables.devices import Partition
+from tables.partition import Partition
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from pipeline.rules.faults import RulesError
 from pipeline.rules.rulebook import Rulebook
 from pipeline.rulesource import RulesFile
 from pipeline.settings import Settings
-from tables.devices import Partition
+from tables.partition import Partition
 
 log = logging.getLogger(__name__)
 

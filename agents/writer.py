@@ -39,20 +39,12 @@ from faust.types import EventT
 
 from pipeline import metrics
 from pipeline.batches import Batches, Outbound
-from pipeline.rows import Place
+from pipeline.rows import PARTITION_KEY, Outgoing, Place, Row, generation_of
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.streams import App, consumer, end_process
 from pipeline.words import window_json
-from tables.devices import (
-    PARTITION_KEY,
-    Outgoing,
-    Partition,
-    Rejection,
-    Row,
-    Table,
-    generation_of,
-    read,
-)
+from tables.devices import Table, read
+from tables.partition import Partition, Rejection
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from pipeline.batches import Outbound, Written
 from pipeline.names import Names
 from pipeline.rules.clock import PartitionClock
 from pipeline.settings import Settings
-from tables.devices import Partition
+from tables.partition import Partition
 
 T0 = 1_700_000_000
 

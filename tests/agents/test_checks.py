@@ -8,7 +8,7 @@ from agents.checks import AGAIN, WAIT, plan
 from agents.checks import nominate as nominated
 from agents.judge import Judge
 from pipeline.rules.engine import Engine, Reading
-from tables.devices import Partition
+from tables.partition import Partition
 from tests.agents.shell import partition
 
 T0 = 1_700_000_000.0

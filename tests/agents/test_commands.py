@@ -15,10 +15,10 @@ from agents.intake import Intake
 from agents.judge import Judge
 from pipeline.metrics import REGISTRY
 from pipeline.records import iso
-from pipeline.rows import decode
+from pipeline.rows import PARTITION_KEY, Row, decode
 from pipeline.rules.engine import Engine
 from pipeline.rules.silence import AT_MOST
-from tables.devices import COMMANDS, PARTITION_KEY, Partition, Row
+from tables.partition import COMMANDS, Partition
 from tests.agents.shell import T0, App, Event, Owner, Record, reading, written
 
 HOME = 1  # the partition of the device that is called attic, of eight

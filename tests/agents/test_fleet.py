@@ -13,7 +13,7 @@ from agents.judge import Judge
 from pipeline.home import home_of
 from pipeline.rules.engine import Engine, Reading
 from pipeline.rules.fleet import FLEET
-from tables.devices import Partition
+from tables.partition import Partition
 from tests.agents.shell import T0, App, Owner, Record
 
 PARTITIONS = 2

@@ -11,7 +11,7 @@ from agents.intake import MOST_BYTES, MOST_CHUNKS, MOST_WAITING, Intake, is_full
 from agents.judge import Judge
 from agents.rekeying import Forward, Origin
 from pipeline.rules.engine import Engine
-from tables.devices import READINGS
+from tables.partition import READINGS
 from tests.agents.shell import T0, App, Event, Owner, Record, partition, reading, written
 
 WALL = T0 + 1e7

@@ -18,7 +18,7 @@ from pipeline.rules.engine import Engine
 from pipeline.rules.lifecycle import Alerts
 from pipeline.rules.silence import Silence
 from pipeline.settings import SHORTEST_WINDOW
-from tables.devices import CHECKS, READINGS, Partition
+from tables.partition import CHECKS, READINGS, Partition
 from tests.agents.shell import T0, App, Event, Owner, Record, reading, written
 
 HOME = 1  # the partition of the device that is called attic, of eight

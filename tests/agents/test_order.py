@@ -9,7 +9,7 @@ from faust.types import TP
 
 from agents.order import Chunk, Item, Order, Source
 from agents.rekeying import Origin
-from tables.devices import READINGS
+from tables.partition import READINGS
 from tests.agents.shell import T0, Event, Owner, Record
 
 WALL = T0 + 1e7

@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from agents.reach import LATELY, Reach
-from tables.devices import UNKNOWN
+from tables.partition import UNKNOWN
 from tests.agents.shell import T0, App, Owner
 
 OURS, OTHERS = 0, 1

@@ -10,10 +10,11 @@ from aiokafka.errors import KafkaTimeoutError
 
 from agents import writer as module
 from agents.writer import Closed, Writer, take_cut, take_slice
+from pipeline.rows import PARTITION_KEY, Outgoing, Row
 from pipeline.rules.engine import Device
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.rules.window import Window
-from tables.devices import PARTITION_KEY, Outgoing, Partition, Rejection, Row
+from tables.partition import Partition, Rejection
 from tests.agents.shell import App, Batches, Chunk, Table, partition
 
 

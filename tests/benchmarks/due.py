@@ -17,8 +17,9 @@ import time
 from array import array
 
 from agents.checks import nominate, plan
+from pipeline.rows import Row
 from pipeline.rules import Engine, Reading
-from tables.devices import Partition, Row
+from tables.partition import Partition
 
 EVERY = 60.0
 VALUES = {"temperature": 20.0}

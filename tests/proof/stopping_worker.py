@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from agents.detection import detection
 from agents.rekeying import Forward, Forwarder
 from pipeline.app import app
-from tables.devices import Partition
+from tables.partition import Partition
 
 __all__ = ["app"]
 

@@ -11,19 +11,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from pipeline.rows import PARTITION_KEY, Outgoing, Row, generation_of
 from pipeline.rules.engine import Device, Engine, Reading
 from pipeline.rules.silence import Silence
 from pipeline.streams import app
-from tables.devices import (
-    CHECKS,
-    PARTITION_KEY,
-    READINGS,
-    Outgoing,
-    Partition,
-    Row,
-    Table,
-    generation_of,
-)
+from tables.devices import Table
+from tables.partition import CHECKS, READINGS, Partition
 
 T0 = 1_700_000_000.0
 

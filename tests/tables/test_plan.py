@@ -7,7 +7,7 @@ import random
 import pytest
 
 from pipeline.rows import Row
-from tables.devices import new_row
+from tables.partition import new_row
 from tables.plan import NEVER, Plan
 
 

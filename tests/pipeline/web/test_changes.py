@@ -20,7 +20,7 @@ from pipeline.records import iso
 from pipeline.rules.silence import AT_MOST, Silence
 from pipeline.settings import Settings
 from pipeline.web.changes import BURST, LARGEST_BODY, Allowance
-from tables.devices import Partition
+from tables.partition import Partition
 from tests.lab import create
 from tests.pipeline.web.alert_log import AlertLog, event, resolved
 from tests.pipeline.web.conftest import Site, running, until
