@@ -19,10 +19,11 @@ from zoneinfo import ZoneInfo
 from aiokafka import ConsumerRecord
 from faust.types import EventT
 
+from agents.item import Item, Origin
 from agents.judge import Judge
-from agents.order import Chunk, Item, Order, Source
+from agents.order import Chunk, Order, Source
 from agents.ownership import Ownership
-from agents.rekeying import Forward, Forwarder, Origin
+from agents.rekeying import Forward, Forwarder
 from agents.writer import Closed, Writer
 from pipeline import metrics
 from pipeline.home import home_of
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 8  # chunks of a source; one that has more is read no further for a while
 SLICE: Final = 500  # items between two breaths of the event loop
-PATIENCE: Final = 5.0  # seconds that what is here waits for what may be older and doesn't come
+PATIENCE = 5.0  # seconds that what is here waits for what may be older and doesn't come
 # What may wait for a flush, of one partition, before the agent waits for one. Events are in their
 # rows until they are announced, and a row is one record: 1,000 of them, and what one more slice
 # adds, are below 5 MB.
@@ -76,32 +77,33 @@ class Intake:
 
     def put(self, source: Source, event: EventT[list[ConsumerRecord]], wall: float) -> None:
         records = cast(list[ConsumerRecord], event.value)
-        found = objects([record.value or b"" for record in records])
-        items = list(map(self._item, repeat(source), records, found))
+        raws = [record.value or b"" for record in records]
+        items = list(map(self._item, repeat(source), records, objects(raws)))
         source.put(Chunk(event, items), wall)
-        source.partition.unflushed += sum(len(record.value or b"") for record in records)
+        source.partition.unflushed += sum(map(len, raws))
         self._order.came(source, mixed=any(item.is_foreign() for item in items))
 
     def _item(
         self, source: Source, record: ConsumerRecord, fields: dict[str, Any] | Rejected
     ) -> Item:
-        place = (source.partition.epoch, record.offset)
-        origin = Origin(source.tp.topic, source.tp.partition, place, record.timestamp)
+        tp, place = source.tp, (source.partition.epoch, record.offset)
+        item = Item(tp.topic, tp.partition, place, record.timestamp, record)
         try:
             if source.is_inbox:
-                origin = Origin.of(record)
+                item = Item(*Origin.of(record), record)
             if isinstance(fields, Rejected):
                 raise fields
-            reading, refused = reading_of(
+            item.reading, item.refused = reading_of(
                 fields,
-                origin.timestamp / 1000,
+                item.timestamp / 1000,
                 named=self._judge.engine.rulebook.metrics_named,
                 naive_timezone=self._naive,
             )
         except Rejected as rejected:
-            return Item(origin, record, refused=rejected.refused, rejected=rejected.reason)
-        home = home_of(reading.device_id, self._app.partition_count)
-        return Item(origin, record, reading, home, refused)
+            item.refused, item.rejected = rejected.refused, rejected.reason
+        else:
+            item.home = home_of(item.reading.device_id, self._app.partition_count)
+        return item
 
     # -- whose turn it is
 
@@ -117,11 +119,13 @@ class Intake:
         taken = 0
         while taken < SLICE and (turn := self._order.turn(self._sources())):
             source, until = turn
-            for item in source.take(until, SLICE - taken):
+            items = source.take(until, SLICE - taken)
+            for item in items:
                 self._take_up(source, item, wall)
-                taken += 1
+            taken += len(items)
             if event := source.pop_taken():
                 self._done.append((source.partition, event))
+        self._judge.report()
         self._moved_at = time.monotonic() if taken else self._moved_at
         return taken
 
@@ -143,7 +147,7 @@ class Intake:
             self._judge.refuse(source.partition, item, wall)
         elif home is None:
             self._forwards.append(
-                Forward(item.home, item.record.key, item.record.value, item.origin)
+                Forward(item.home, item.record.key, item.record.value, item.origin())
             )
         else:
             if item.is_foreign() and not source.is_inbox:

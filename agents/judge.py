@@ -18,7 +18,7 @@ from typing import Final
 from aiokafka import ConsumerRecord
 
 from agents.checks import plan
-from agents.order import Item
+from agents.item import Item
 from agents.rekeying import LONGEST_KEY
 from pipeline import metrics
 from pipeline.rows import Outgoing, Row
@@ -40,20 +40,21 @@ class Judge:
     def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
         self.engine = engine
         self.wake: Final = wake
+        self._verdicts: dict[str, int] = {}  # since the last report
 
     # -- readings
 
     def reading(self, home: Partition, item: Item, reading: Reading, wall: float) -> None:
         """Apply a reading to its device, unless it is applied already."""
-        origin, place = item.origin.partition, item.origin.place
+        origin, place = item.partition, item.place
         if home.has_applied(origin, place):
-            metrics.READINGS.labels("replayed").inc()
+            self._count("replayed")
             return
         at = home.clock.see(reading.record_time, wall)
         home.note_applied(origin, place)
         row = home.row(reading.device_id)
         if home.row_has_applied(row, origin, place):
-            metrics.READINGS.labels("replayed").inc()
+            self._count("replayed")
             return
         events: list[Event] = []
         try:
@@ -69,12 +70,22 @@ class Judge:
             log.exception("our core failed on a reading of %r", reading.device_id)
             self.reject(home, item, "core_error")
         else:
-            metrics.READINGS.labels(verdict).inc()
-            count_refused(item.refused)
+            self._count(verdict)
+            if item.refused:
+                count_refused(item.refused)
         home.note_applied_by_row(row, origin, place)
         self.decided(home, row, events)
         if events:
             metrics.DECISION_SECONDS.observe(max(0.0, wall - reading.record_time))
+
+    def _count(self, verdict: str) -> None:
+        self._verdicts[verdict] = self._verdicts.get(verdict, 0) + 1
+
+    def report(self) -> None:
+        """What has been counted, to the metrics: a lock and a look-up each, too much a reading."""
+        for verdict, count in self._verdicts.items():
+            metrics.READINGS.labels(verdict).inc(count)
+        self._verdicts.clear()
 
     def _judged(
         self, home: Partition, row: Row, reading: Reading, at: float, events: list[Event]
@@ -88,11 +99,12 @@ class Judge:
 
     def _take_windows(self, partition: Partition) -> None:
         """After every call of the engine, which all partitions share."""
-        partition.windows += self.engine.take_closed()
+        if closed := self.engine.take_closed():
+            partition.windows += closed
 
     def refuse(self, partition: Partition, item: Item, wall: float) -> None:
         """What is no reading proves that time has passed where it arrived."""
-        partition.clock.see(item.origin.timestamp / 1000, wall)
+        partition.clock.see(item.timestamp / 1000, wall)
         count_refused(item.refused)
         self.reject(partition, item, item.rejected)
 
@@ -100,7 +112,7 @@ class Judge:
         """For the rejected topic, with the place where it arrived first."""
         metrics.READINGS.labels("rejected").inc()
         metrics.REJECTED.labels(reason).inc()
-        origin = dict(item.origin.headers())
+        origin = dict(item.origin().headers())
         headers = [("reason", reason.encode())]
         headers += [(name, origin[name]) for name in ("topic", "partition", "offset")]
         record = item.record

@@ -18,34 +18,18 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from aiokafka import ConsumerRecord
 from faust.types import TP, EventT
 
-from agents.rekeying import Origin
+from agents.item import Item
 from pipeline.rules.clock import PartitionClock
-from pipeline.rules.engine import Reading
 from tables.partition import READINGS, Partition
 
 log = logging.getLogger(__name__)
 
 NEVER: Final = float("inf")
-
-
-class Item(NamedTuple):
-    """A record on its way: where it arrived first, and what it says."""
-
-    origin: Origin
-    record: ConsumerRecord
-    reading: Reading | None = None
-    home: int = -1  # the partition of the reading's device
-    refused: Sequence[str] = ()  # why single values were left out
-    rejected: str = ""  # why it is no reading
-
-    def is_foreign(self) -> bool:
-        return self.reading is not None and self.home != self.origin.partition
 
 
 class Chunk:
@@ -78,23 +62,25 @@ class Source:
         self.is_paused = False
 
     def put(self, chunk: Chunk, wall: float) -> None:
-        chunk.times = [self.clock.see(item.origin.timestamp / 1000, wall) for item in chunk.items]
+        chunk.times = [self.clock.see(item.timestamp / 1000, wall) for item in chunk.items]
         self.chunks.append(chunk)
 
     def next_time(self) -> float:
         chunk = self.chunks[0]
         return chunk.times[chunk.taken]
 
-    def take(self, until: float, at_most: int) -> Iterable[Item]:
-        """The items of the first chunk up to that time; each is taken up once the next is asked
-        for."""
+    def take(self, until: float, at_most: int) -> list[Item]:
+        """The items of the first chunk up to that time, for whoever applies them without an
+        `await`."""
         chunk = self.chunks[0]
-        last = min(len(chunk.items), chunk.taken + at_most)
-        while chunk.taken < last and chunk.times[chunk.taken] <= until:
-            item = chunk.items[chunk.taken]
-            yield item
-            chunk.taken += 1
-            self.position = item.record.offset + 1
+        first = end = chunk.taken
+        last = min(len(chunk.items), first + at_most)
+        while end < last and chunk.times[end] <= until:
+            end += 1
+        chunk.taken = end
+        if end > first:
+            self.position = chunk.items[end - 1].record.offset + 1
+        return chunk.items[first:end]
 
     def pop_taken(self) -> EventT[Any] | None:
         """The message of the first chunk if all of it is taken up: it waits here no more."""

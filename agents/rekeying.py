@@ -31,47 +31,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from aiokafka import ConsumerRecord
-
+from agents.item import Origin
 from pipeline import metrics
 from pipeline.batches import Batches, Outbound
-from pipeline.records import Rejected
-from pipeline.rows import Place
 
 LONGEST_KEY: Final = 100_000  # bytes of a key that are sent on
-
-
-class Origin(NamedTuple):
-    """Where a forwarded reading came from."""
-
-    topic: str
-    partition: int
-    place: Place
-    timestamp: int  # ms
-
-    def headers(self) -> list[tuple[str, bytes]]:
-        epoch, offset = self.place
-        return [
-            ("topic", self.topic.encode()),
-            ("partition", b"%d" % self.partition),
-            ("epoch", b"%d" % epoch),
-            ("offset", b"%d" % offset),
-            ("timestamp", b"%d" % self.timestamp),
-        ]
-
-    @classmethod
-    def of(cls, record: ConsumerRecord) -> Origin:
-        """The origin that a forwarded record names; Rejected if it names none, and isn't ours."""
-        headers = dict(record.headers)
-        try:
-            return cls(
-                headers["topic"].decode(),
-                int(headers["partition"]),
-                (int(headers["epoch"]), int(headers["offset"])),
-                int(headers["timestamp"]),
-            )
-        except (KeyError, ValueError):
-            raise Rejected("no_origin") from None
 
 
 class Forward(NamedTuple):

@@ -8,8 +8,9 @@ import pytest
 from faust.types import TP
 
 from agents.intake import MOST_BYTES, MOST_CHUNKS, MOST_WAITING, Intake, is_full
+from agents.item import Origin
 from agents.judge import Judge
-from agents.rekeying import Forward, Origin
+from agents.rekeying import Forward
 from pipeline.rules.engine import Engine
 from tables.partition import READINGS
 from tests.agents.shell import T0, App, Event, Owner, Record, partition, reading, written

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from agents.order import Chunk, Item, Order, Source
-from agents.rekeying import Origin
+from agents.item import Item
+from agents.order import Chunk, Order, Source
 from tables.partition import READINGS
 from tests.agents.shell import T0, Event, Owner, Record
 
@@ -38,8 +38,8 @@ class Sources(Owner):
         source = self.sources[TP(topic, number)]
         items = []
         for offset, at in enumerate(times, source.position):
-            origin = Origin(topic, number, (0, offset), round((T0 + at) * 1000))
-            items.append(Item(origin, Record(offset, b"")))  # type: ignore[arg-type]
+            where = (topic, number, (0, offset), round((T0 + at) * 1000))
+            items.append(Item(*where, Record(offset, b"")))  # type: ignore[arg-type]
         event: Any = Event([])
         source.put(Chunk(event, items), WALL)
         self.order.came(source, mixed=False)
@@ -48,7 +48,7 @@ class Sources(Owner):
         """Take up what can be; (partition, time) of each."""
         found = []
         while turn := self.order.turn(self.all()):
-            origins = [item.origin for item in turn.source.take(turn.until, 500)]
+            origins = [item.origin() for item in turn.source.take(turn.until, 500)]
             found += [(origin.partition, origin.timestamp / 1000 - T0) for origin in origins]
             turn.source.pop_taken()
         return found

@@ -8,7 +8,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from agents.rekeying import LONGEST_KEY, Forward, Forwarder, Origin
+from agents.item import Origin
+from agents.rekeying import LONGEST_KEY, Forward, Forwarder
 from pipeline.batches import Batches
 from pipeline.records import Rejected
 from pipeline.settings import Settings
