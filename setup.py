@@ -20,10 +20,20 @@ from tempfile import TemporaryDirectory
 from setuptools import Extension, setup
 
 ASKED = os.environ.get("SMART_IOT_CORE", "")
-# What runs for every reading too: decoding, in a worker and a backtest, and a backtest's own loop
+# What runs for every reading too: decoding, a worker's way from a chunk to its rows, and a
+# backtest's own loop
 BESIDE = [
+    "agents/checks.py",
+    "agents/intake.py",
+    "agents/item.py",
+    "agents/judge.py",
+    "agents/order.py",
     "pipeline/home.py",
     "pipeline/records.py",
+    "pipeline/rows.py",
+    "pipeline/words.py",
+    "tables/partition.py",
+    "tables/plan.py",
     "pipeline/backtest/recording.py",
     "pipeline/backtest/replay.py",
     "pipeline/backtest/run.py",

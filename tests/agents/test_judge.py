@@ -120,6 +120,12 @@ def test_a_metric_too_many_is_rejected_and_the_device_goes_on(owned, feed):
     assert owned.rows["attic"].device.values["m0"] == 5
 
 
+breaks_the_core = pytest.mark.skipif(
+    CORE == "compiled", reason="a compiled core can't be broken from outside"
+)
+
+
+@breaks_the_core
 def test_a_fault_of_our_core_on_one_reading_is_rejected_and_the_next_one_is_judged(
     owned, feed, monkeypatch
 ):
@@ -138,11 +144,6 @@ def test_a_fault_of_our_core_on_one_reading_is_rejected_and_the_next_one_is_judg
 
 def fail(*_: Any) -> None:
     raise ZeroDivisionError
-
-
-breaks_the_core = pytest.mark.skipif(
-    CORE == "compiled", reason="a compiled core can't be broken from outside"
-)
 
 
 @breaks_the_core

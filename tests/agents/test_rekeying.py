@@ -84,7 +84,7 @@ async def test_the_largest_reading_there_can_be_is_forwarded(kafka, inboxes, for
 
 
 async def test_what_can_not_be_sent_is_an_error(inboxes):
-    nobody = Forwarder(Batches(Settings(bootstrap=f"127.0.0.1:{free_port()}")), inboxes)
+    nobody = Batches(Settings(bootstrap=f"127.0.0.1:{free_port()}"))
     with pytest.raises(KafkaError):
-        await nobody.send([forward(0)])
+        await Forwarder(nobody, inboxes).send([forward(0)])
     await nobody.stop()
