@@ -65,12 +65,16 @@ bench-core: build/compiled/built ## what the core costs a reading, plain and com
 wheel: venv ## dist/*.whl, with a compiled core; it needs a C compiler and Python's headers
 	rm -rf build dist
 	SMART_IOT_CORE=compiled $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@touch dist/.built
+
+dist/.built: .venv/installed setup.py setup.cfg $(wildcard pipeline/*.py pipeline/*/*.py \
+		agents/*.py tables/*.py)
+	@$(MAKE) --no-print-directory wheel
 
 # As it is installed, but aside: what stands here comes before the checkout for whoever runs here
-build/compiled/built: .venv/installed setup.py setup.cfg $(wildcard pipeline/*.py pipeline/*/*.py \
-		agents/*.py tables/*.py)
-	rm -rf build
-	SMART_IOT_CORE=compiled $(PIP) install --no-deps --no-build-isolation --target build/compiled .
+build/compiled/built: dist/.built
+	rm -rf build/compiled
+	$(PIP) install --no-deps --target build/compiled dist/*.whl
 	@touch $@
 
 lint: venv ## look at style, types and the directions of imports
