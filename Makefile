@@ -9,6 +9,9 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 UP_ARGS ?=
 RUN := .venv/bin/python -m
+# Most tests wait most of the time, so three processes are right for two cores; each takes a file at
+# a time, and starts a Kafka of its own if it needs one. PYTEST_ARGS='-n 0' runs all in one
+TEST := $(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder
 PIP := $(RUN) pip --quiet --disable-pip-version-check
 UV := $(RUN) uv pip install --quiet --python .venv/bin/python
 # With the pinned setuptools, so nothing is fetched that isn't pinned
@@ -45,15 +48,15 @@ venv: .venv/installed ## make .venv: what requirements.lock pins, and the projec
 	@touch $@
 
 test: venv ## run every test; without Java 17 and Maven, those that need Apache Kafka are skipped
-	$(RUN) pytest $(PYTEST_ARGS)
+	$(TEST) $(PYTEST_ARGS)
 
-test-quick: venv ## run the tests that need no Kafka, in a minute and a half at most
-	$(RUN) pytest -m "not kafka and not slow" $(PYTEST_ARGS)
+test-quick: venv ## run the tests that need no Kafka, in a minute at most
+	$(TEST) -m "not kafka and not slow" $(PYTEST_ARGS)
 
 test-compiled: build/compiled/built ## run the tests of the core against a wheel with a compiled one
 	rm -rf build/compiled/tests
 	cp -R tests setup.cfg README.md deploy build/compiled
-	cd build/compiled && EXPECTED_CORE=compiled ../../$(RUN) pytest -m "not kafka" $(CORE_TESTS) \
+	cd build/compiled && EXPECTED_CORE=compiled ../../$(TEST) -m "not kafka" $(CORE_TESTS) \
 		$(PYTEST_ARGS)
 
 bench-core: build/compiled/built ## what the core costs a reading, plain and compiled; two minutes
@@ -62,12 +65,16 @@ bench-core: build/compiled/built ## what the core costs a reading, plain and com
 wheel: venv ## dist/*.whl, with a compiled core; it needs a C compiler and Python's headers
 	rm -rf build dist
 	SMART_IOT_CORE=compiled $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@touch dist/.built
+
+dist/.built: .venv/installed setup.py setup.cfg $(wildcard pipeline/*.py pipeline/*/*.py \
+		agents/*.py tables/*.py)
+	@$(MAKE) --no-print-directory wheel
 
 # As it is installed, but aside: what stands here comes before the checkout for whoever runs here
-build/compiled/built: .venv/installed setup.py setup.cfg $(wildcard pipeline/*.py pipeline/*/*.py \
-		agents/*.py tables/*.py)
-	rm -rf build
-	SMART_IOT_CORE=compiled $(PIP) install --no-deps --no-build-isolation --target build/compiled .
+build/compiled/built: dist/.built
+	rm -rf build/compiled
+	$(PIP) install --no-deps --target build/compiled dist/*.whl
 	@touch $@
 
 lint: venv ## look at style, types and the directions of imports

@@ -49,7 +49,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"needs Apache Kafka: {missing()}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+    if hasattr(config, "workerinput"):  # one of several processes: each takes a file at a time
+        longest_first(items)
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Files with slow tests before the others, so that no process has one left to do alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -64,6 +64,8 @@ class Door:
         can watch now."""
         if not self.allows(request):
             return refusal(403, "this page's origin may not watch; open the page that we serve")
+        if not web.WebSocketResponse().can_prepare(request):
+            return refusal(400, "this is a stream of messages: open it as a WebSocket (ws://…)")
         if problem is not None:
             return refusal(503, problem)
         try:

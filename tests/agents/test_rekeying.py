@@ -11,11 +11,11 @@ from aiokafka.errors import KafkaError
 from agents.item import Origin
 from agents.rekeying import LONGEST_KEY, Forward, Forwarder
 from pipeline.batches import Batches
+from pipeline.kafka.broker import free_port
 from pipeline.records import Rejected
 from pipeline.settings import Settings
 from tests.agents.shell import Record
 from tests.proof.kafka import read_topic
-from tests.proof.worker import free_port
 
 
 def test_an_origin_comes_back_from_the_headers_of_a_record():

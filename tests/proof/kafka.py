@@ -22,8 +22,15 @@ class Sent(NamedTuple):
     at: float
 
 
-async def publish(bootstrap: str, topic: str, readings: Iterable[Sent], rate: float = 0) -> int:
-    """Keyed by device, each record with the reading's own time; at `rate` a second, 0: at once."""
+async def publish(
+    bootstrap: str,
+    topic: str,
+    readings: Iterable[Sent],
+    rate: float = 0,
+    hurry: asyncio.Event | None = None,
+) -> int:
+    """Keyed by device, each record with the reading's own time; at `rate` a second, 0: at once.
+    After `hurry` the rest is sent at once too."""
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True, linger_ms=2)
     await producer.start()
     started, number = time.monotonic(), 0
@@ -43,7 +50,7 @@ async def publish(bootstrap: str, topic: str, readings: Iterable[Sent], rate: fl
             if len(waiting) >= AT_ONCE:
                 await asyncio.gather(*waiting)
                 waiting.clear()
-            if rate and number % 50 == 0:
+            if rate and number % 50 == 0 and not (hurry and hurry.is_set()):
                 await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
         await asyncio.gather(*waiting)
     finally:

@@ -109,8 +109,9 @@ async def make_topics(kafka, prefix, folder):
 async def test_windows_are_those_of_a_plain_look_whatever_is_killed(kafka, prefix, tmp_path):
     readings = history(seed=3)
     await make_topics(kafka, prefix, tmp_path)
+    over = asyncio.Event()
     publishing = asyncio.create_task(
-        publish(kafka.bootstrap, prefix + "readings", readings, rate=80)
+        publish(kafka.bootstrap, prefix + "readings", readings, rate=60, hurry=over)
     )
     draw = random.Random(4)
     for number, step in enumerate(KILLED_AT):
@@ -125,6 +126,7 @@ async def test_windows_are_those_of_a_plain_look_whatever_is_killed(kafka, prefi
         if number % 2:
             shutil.rmtree(tmp_path / "worker")
     assert not publishing.done(), "the kills came too late to disturb anything"
+    over.set()
     with Worker(kafka.bootstrap, prefix, tmp_path, **SETTINGS) as worker:
         await worker.ready()
         await publishing

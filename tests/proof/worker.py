@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,15 +13,11 @@ from typing import Self
 
 import aiohttp
 
+from pipeline.kafka.broker import free_port
+
 START_WITHIN = 60.0
 IMPATIENT = "tests.proof.impatient_worker"  # to be run, not imported: it changes what it imports
 LIMIT = 8.0  # seconds after which that one takes a device for offline
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Worker:

@@ -73,10 +73,14 @@ async def test_what_is_not_there_is_said_in_json() -> None:
             assert "error" in await answer.json()
 
 
-async def test_a_plain_request_for_the_stream_is_refused_in_json(site: Site) -> None:
-    status, answer = await site.get("/ws/alerts/")
-    assert status == 400
-    assert "error" in answer
+@pytest.mark.parametrize("path", ["/ws/alerts/", "/ws/sensors/", "/ws/sensors/hall/"])
+async def test_a_plain_request_for_a_stream_is_refused_before_anything_is_waited_for(
+    path: str,
+) -> None:
+    async with running(NOWHERE) as site:
+        status, answer = await site.get(path)
+        assert status == 400, "a viewer would have waited for Kafka, and been told 503"
+        assert "open it as a WebSocket" in answer["error"]
 
 
 async def test_the_page_and_each_file_that_it_names_are_there() -> None:
