@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.kafka import running
-from tests.benchmarks.throughput.contestants import CONTESTANTS, Contestant
 from tests.benchmarks.throughput.generator import Job, records
+from tests.benchmarks.throughput.lineup import CONTESTANTS, Contestant
 from tests.benchmarks.throughput.measure import Plan, Turn, turn
 from tests.benchmarks.throughput.report import machine, quick_line, result, table, versions
 from tests.benchmarks.throughput.stage import PARTITIONS, Stage

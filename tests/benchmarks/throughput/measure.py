@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.supervisor import tied_to_this_process
-from tests.benchmarks.throughput.contestants import Contestant
+from tests.benchmarks.throughput.lineup import Contestant
 from tests.benchmarks.throughput.stage import PARTITIONS, TOPIC, Stage
 from tests.lab import children
 

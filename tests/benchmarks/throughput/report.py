@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from pipeline.kafka import jars
-from tests.benchmarks.throughput.contestants import Contestant
+from tests.benchmarks.throughput.lineup import Contestant
 from tests.benchmarks.throughput.measure import Turn
 
 COLUMNS = (
