@@ -19,6 +19,7 @@ from tests.benchmarks.throughput.report import machine, quick_line, result, tabl
 from tests.benchmarks.throughput.stage import PARTITIONS, Stage
 
 QUICK = ("ours-compiled", "ours-plain", "naive-faust", "bare-loop")
+QUICK_WITHIN = 200.0  # seconds: with building and filling, less than five minutes
 SLOW_WARM_UP = 4_000  # readings
 FEWEST = {True: 3_000_000, False: 6_000_000}  # readings, of a quick run or not
 
@@ -35,7 +36,7 @@ def main() -> None:
     results = play(taking, job, given)
     found = {
         "job": {**job._asdict(), "partitions": PARTITIONS},
-        "rounds": given.rounds,
+        "rounds": len(results[0]["turns"]),
         "seconds": given.seconds,
         "machine": machine(),
         "versions": versions(),
@@ -66,11 +67,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="processes of each: 1 to 4")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, help="of a turn, after its warm-up")
+    parser.add_argument("--within", type=float, help="seconds for all rounds: else there are fewer")
     parser.add_argument("--readings", type=int, help="in the topic")
     parser.add_argument("--hot", type=float, default=0.01, help="share of readings that are hot")
     parser.add_argument("--json", type=Path, default=Path("build/throughput.json"), metavar="FILE")
     given = parser.parse_args()
     given.seconds = given.seconds or (8.0 if given.quick else 15.0)
+    given.within = given.within or (QUICK_WITHIN if given.quick else float("inf"))
     unknown = set(wanted(given)) - {one.name for one in CONTESTANTS}
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: none of {names}")
@@ -111,7 +114,7 @@ def play(taking: Sequence[Contestant], job: Job, given: argparse.Namespace) -> l
         with running(folder / "kafka", say=say) as kafka:
             stage = Stage(kafka.bootstrap)
             stage.fill(records(job, PARTITIONS), say)
-            for number in range(given.rounds):
+            for number in rounds(given.rounds, given.within):
                 for one in taking:
                     warm_up = SLOW_WARM_UP if one.slow else 4 * job.devices
                     plan = Plan(min(warm_up, job.readings // 2), given.seconds, given.workers)

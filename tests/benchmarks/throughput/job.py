@@ -49,7 +49,7 @@ class Reading(msgspec.Struct):
 class Window(msgspec.Struct, array_like=True):
     """The mean is the total over the count."""
 
-    start: float = 0.0
+    start: float = -1.0  # before all of them
     count: int = 0
     total: float = 0.0
     low: float = 0.0
