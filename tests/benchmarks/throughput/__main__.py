@@ -7,7 +7,8 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,18 @@ def part(given: argparse.Namespace) -> list[Contestant]:
 def enough(devices: int, *, quick: bool) -> int:
     """For the fastest, after its warm-up."""
     return max(FEWEST[quick], 10 * devices)
+
+
+def rounds(most: int, within: float) -> Iterator[int]:
+    """One at least; another only where it will be over in time, if it takes as long as the last."""
+    began = time.monotonic()
+    for number in range(most):
+        started = time.monotonic()
+        yield number
+        ended = time.monotonic()
+        if number + 1 < most and 2 * ended - started - began > within:
+            say(f"no time for more than {number + 1} rounds")
+            return
 
 
 def play(taking: Sequence[Contestant], job: Job, given: argparse.Namespace) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def run(bootstrap: str, topic: str, prefix: str) -> None:
     encode = msgspec.json.Encoder().encode
     decode = msgspec.json.Decoder(list[Reading]).decode
     devices: dict[str, Device] = {}
-    commit_at = 0.0
+    commit_at, uncommitted = 0.0, False
     while True:
         messages = [one for one in consumer.consume(BATCH, 0.1) if not one.error()]
         for reading in decode(b"[%b]" % b",".join([one.value() or b"" for one in messages])):
@@ -38,10 +38,11 @@ def run(bootstrap: str, topic: str, prefix: str) -> None:
             for alert in judge(device, reading):
                 producer.produce(f"{prefix}alerts", encode(alert), reading.device_id)
         producer.poll(0)
-        if messages and time.monotonic() >= commit_at:
+        uncommitted = uncommitted or bool(messages)
+        if uncommitted and time.monotonic() >= commit_at:
             producer.flush()
             consumer.commit(asynchronous=False)
-            commit_at = time.monotonic() + COMMIT_EVERY
+            commit_at, uncommitted = time.monotonic() + COMMIT_EVERY, False
 
 
 if __name__ == "__main__":
