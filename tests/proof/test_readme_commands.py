@@ -376,6 +376,15 @@ def _finds_the_compiled_core_quicker(_: House, command: str) -> None:
     assert took["no_op"] < took["compiled"] < took["plain"]
 
 
+@checks("make bench-quick")
+def _ends_with_three_numbers(_: House, command: str) -> None:
+    small = "--devices 100 --readings 200000 --rounds 1 --seconds 1"
+    *_said, last = made(f"{command} BENCH_ARGS='{small}'").splitlines()
+    rates = json.loads(last)
+    assert rates.keys() == {"ours", "naive_faust", "bare_loop"}
+    assert rates["naive_faust"] < rates["ours"]
+
+
 @checks("make help")
 def _lists_the_commands(_: House, command: str) -> None:
     said = made(command)

@@ -30,7 +30,8 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all `with` blocks are left
+    for number in (signal.SIGINT, signal.SIGTERM):  # so that all `with` blocks are left
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     given = arguments()
     taking = part(given)
     job = Job(given.devices, given.readings or enough(given.devices, quick=given.quick), given.hot)
