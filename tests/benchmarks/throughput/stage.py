@@ -18,6 +18,7 @@ from tests.benchmarks.throughput.generator import Record
 PREFIX = "bench-"  # of the topics that ours has, and so of what it reads
 TOPIC = Names(PREFIX).readings
 PARTITIONS = 4
+QUIET = {"log_level": 2}  # that the broker is gone, in the end, is no news
 BATCH_BYTES = 64 << 10
 TELL_EVERY = 1_000_000
 FORGET_WITHIN = 30.0  # seconds for the broker to know that topics are gone
@@ -26,7 +27,7 @@ FORGET_WITHIN = 30.0  # seconds for the broker to know that topics are gone
 class Stage:
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
         self.ends = [0] * PARTITIONS
 
     def fill(self, records: Iterable[Record], say: Callable[[str], None]) -> None:
@@ -59,7 +60,7 @@ class Stage:
 
     def watch(self, group: str) -> Consumer:
         """For `committed`; it never joins the group."""
-        return Consumer({"bootstrap.servers": self.bootstrap, "group.id": group})
+        return Consumer({"bootstrap.servers": self.bootstrap, "group.id": group, **QUIET})
 
     def committed(self, watching: Consumer) -> list[int]:
         """Readings of each partition that the group has committed."""
