@@ -34,6 +34,8 @@ def main() -> None:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     given = arguments()
     taking = part(given)
+    if not taking:
+        sys.exit("nobody can take part")
     job = Job(given.devices, given.readings or enough(given.devices, quick=given.quick), given.hot)
     results = play(taking, job, given)
     found = {
