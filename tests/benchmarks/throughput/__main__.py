@@ -21,6 +21,7 @@ from tests.benchmarks.throughput.stage import PARTITIONS, Stage
 
 QUICK = ("ours-compiled", "ours-plain", "naive-faust", "bare-loop")
 QUICK_WITHIN = 200.0  # seconds: with building and filling, less than five minutes
+WARM_UP = {True: 2, False: 4}  # readings a device
 SLOW_WARM_UP = 4_000  # readings
 FEWEST = {True: 3_000_000, False: 6_000_000}  # readings, of a quick run or not
 
@@ -132,7 +133,7 @@ def play(taking: Sequence[Contestant], job: Job, given: argparse.Namespace) -> l
             stage.fill(records(job, PARTITIONS), say)
             for number in rounds(given.rounds, given.within):
                 for one in taking:
-                    warm_up = SLOW_WARM_UP if one.slow else 4 * job.devices
+                    warm_up = SLOW_WARM_UP if one.slow else WARM_UP[given.quick] * job.devices
                     plan = Plan(min(warm_up, job.readings // 2), given.seconds, given.workers)
                     took = turn(one, stage, folder / f"{one.name}-{number}", plan)
                     turns[one.name].append(took)
