@@ -15,7 +15,7 @@ in the first six million readings of 100,000 devices; from then on ours sends th
 What is measured. A reading counts once its offset is committed by the contestant's group, which is
 asked from outside every 50 ms: so when it wouldn't be read again. The clock starts with the first
 commit after the warm-up (four readings a device, two in a quick run, so that start, new devices and
-just-in-time compilers are no part of it; 4,000 for those too slow for that), and stops with the
+just-in-time compilers are no part of it; 2,000 for those too slow for that), and stops with the
 first one a while, and four commits at least, later: some commit every second, some every five.
 Until then the topic has more, so nobody idles, and what is processed but not committed yet is about
 the same at both ends. Processor time (user and system, children too) is taken at the same two

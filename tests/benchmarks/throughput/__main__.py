@@ -22,7 +22,7 @@ from tests.benchmarks.throughput.stage import PARTITIONS, Stage
 QUICK = ("ours-compiled", "ours-plain", "naive-faust", "bare-loop")
 QUICK_WITHIN = 200.0  # seconds: with building and filling, less than five minutes
 WARM_UP = {True: 2, False: 4}  # readings a device
-SLOW_WARM_UP = 4_000  # readings
+SLOW_WARM_UP = 2_000  # readings
 FEWEST = {True: 3_000_000, False: 6_000_000}  # readings, of a quick run or not
 
 
