@@ -1,7 +1,8 @@
 # All of the house's commands. Every one does its own set-up; paths are relative, so that a
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
-.PHONY: help demo venv test test-quick test-compiled bench-core lint lock wheel screenshot clean
+.PHONY: help demo venv test test-quick test-compiled bench-core bench bench-quick figure lint lock \
+	wheel screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -19,6 +20,11 @@ install = $(1) --require-hashes -r requirements.lock && $(1) --no-build-isolatio
 # What runs the core, beside the whole of its own tests
 CORE_TESTS := tests/pipeline/rules tests/pipeline/test_records.py tests/pipeline/test_words.py tests/pipeline/test_home.py \
 	tests/pipeline/cli/test_backtest.py tests/agents tests/tables
+
+THROUGHPUT := tests/benchmarks/throughput
+STREAMS := $(THROUGHPUT)/contestants/kafka_streams
+# Who can't be had here is left out, and said to be
+try = $(MAKE) --no-print-directory --keep-going $(1) >&2 || echo 'going on without that' >&2
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 14
@@ -62,6 +68,27 @@ test-compiled: build/compiled/built ## run the tests of the core against a wheel
 bench-core: build/compiled/built ## what the core costs a reading, plain and compiled; two minutes
 	$(RUN) tests.benchmarks.core --compiled build/compiled $(BENCH_ARGS)
 
+bench-quick: venv ## readings a second: ours, naive Faust and a bare loop; less than five minutes
+	@$(call try,build/compiled/built)
+	$(RUN) tests.benchmarks.throughput --quick $(BENCH_ARGS)
+
+bench: venv ## the same beside Quix Streams and Kafka Streams too; twenty minutes (BENCH_ARGS=--help)
+	@$(call try,build/compiled/built build/kafka-streams/KafkaStreams.class .venv-bench/installed)
+	$(RUN) tests.benchmarks.throughput $(BENCH_ARGS)
+
+figure: venv ## draw docs/throughput.svg anew, of what `make bench` has found
+	$(RUN) tests.benchmarks.throughput.figure build/throughput.json docs/throughput.svg
+
+.venv-bench/installed: $(THROUGHPUT)/requirements.lock
+	"$(PYTHON)" -m venv --clear .venv-bench
+	$(RUN) uv pip install --quiet --python .venv-bench/bin/python --require-hashes -r $<
+	@touch $@
+
+build/kafka-streams/KafkaStreams.class: $(STREAMS)/pom.xml $(STREAMS)/KafkaStreams.java
+	mvn -q -B -f $< org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies \
+		-DincludeScope=runtime -DoutputDirectory="$(CURDIR)/build/kafka-streams/jars"
+	javac -cp 'build/kafka-streams/jars/*' -d build/kafka-streams $(STREAMS)/KafkaStreams.java
+
 wheel: venv ## dist/*.whl, with a compiled core; it needs a C compiler and Python's headers
 	rm -rf build dist
 	SMART_IOT_CORE=compiled $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -89,10 +116,13 @@ lock: ## pin anew what setup.cfg asks for, with hashes
 	$(RUN) uv pip compile setup.cfg --all-extras --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --upgrade --quiet \
 		--output-file requirements.lock
+	$(RUN) uv pip compile $(THROUGHPUT)/requirements.in --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --upgrade --quiet \
+		--output-file $(THROUGHPUT)/requirements.lock
 
 screenshot: venv ## take docs/page.png anew (Chromium, Java and Maven are needed; about two minutes)
 	$(RUN) tests.screenshot docs/page.png
 
 clean: ## remove what these commands made
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache \
+	rm -rf .venv .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache \
 		.hypothesis build dist *.egg-info

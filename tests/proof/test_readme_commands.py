@@ -338,7 +338,7 @@ def _is_ready(house: House, port: int) -> bool:
 # --- make ---------------------------------------------------------------------------------------
 
 
-def made(target: str) -> str:
+def made(target: str, within: float = 200) -> str:
     environment = {**os.environ, "MAKELEVEL": "", "MAKEFLAGS": ""}  # `make test` runs us
     done = subprocess.run(
         ["bash", "-c", target],
@@ -346,7 +346,7 @@ def made(target: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=within,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -374,6 +374,15 @@ def _finds_the_compiled_core_quicker(_: House, command: str) -> None:
     *_said, last = made(f"{command} BENCH_ARGS='--devices 100 --readings 5000'").splitlines()
     took = json.loads(last)["microseconds"]
     assert took["no_op"] < took["compiled"] < took["plain"]
+
+
+@checks("make bench-quick")
+def _ends_with_three_numbers(_: House, command: str) -> None:
+    small = "--devices 100 --readings 200000 --rounds 1 --seconds 1"
+    *_said, last = made(f"{command} BENCH_ARGS='{small}'", within=290).splitlines()
+    rates = json.loads(last)
+    assert rates.keys() == {"ours", "naive_faust", "bare_loop"}
+    assert rates["naive_faust"] < rates["ours"]
 
 
 @checks("make help")

@@ -1,0 +1,180 @@
+"""A contestant in, one turn of it out: readings, seconds, processor time and memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.supervisor import tied_to_this_process
+from tests.benchmarks.throughput.lineup import Contestant
+from tests.benchmarks.throughput.stage import PARTITIONS, TOPIC, Stage
+from tests.lab import children
+
+ASK_EVERY = 0.05  # seconds
+FEWEST_COMMITS = 4  # after the first: they come in lumps, and one may be a small part of its own
+START_WITHIN = 180.0  # seconds until the warm-up is over
+STOP_WITHIN = 15.0  # seconds
+LOG = "said.log"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Failed(Exception):
+    """A contestant didn't do its job; the text has the end of what it said."""
+
+
+class Seen(NamedTuple):
+    """The moment at which a commit was seen, and the processor time (s) up to it."""
+
+    at: float
+    committed: int
+    cpu: float
+
+
+class Turn(NamedTuple):
+    readings: int
+    seconds: float
+    cpu: float  # seconds
+    peak: int  # bytes, of all workers together
+
+    @property
+    def per_second(self) -> float:
+        return self.readings / self.seconds
+
+    @property
+    def cpu_each(self) -> float:
+        """Microseconds a reading."""
+        return self.cpu / self.readings * 1e6
+
+
+class Plan(NamedTuple):
+    warm_up: int  # readings
+    seconds: float
+    workers: int = 1
+
+
+def turn(contestant: Contestant, stage: Stage, folder: Path, plan: Plan) -> Turn:
+    """In a clean place. Failed where it ends, or does too little."""
+    stage.clean(contestant.own)
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(_running(contestant, stage, folder / f"worker-{number}"))
+            for number in range(plan.workers)
+        ]
+        seen: list[Seen] = []
+        for committed in _commits(contestant, stage, workers, folder, plan.seconds):
+            if min(committed) * PARTITIONS < plan.warm_up:
+                continue
+            cpu = sum(cpu_of(worker.pid) for worker in workers)
+            seen.append(Seen(time.monotonic(), sum(committed), cpu))
+            if seen[-1].at - seen[0].at >= plan.seconds and len(seen) > FEWEST_COMMITS:
+                break
+        peak = sum(peak_of(worker.pid) for worker in workers)
+        if len(seen) < 2:
+            raise Failed(f"{contestant.name} has done too little:\n{said(folder)}")
+    begin, end = stretch(seen, sum(stage.ends))
+    return Turn(end.committed - begin.committed, end.at - begin.at, end.cpu - begin.cpu, peak)
+
+
+def stretch(seen: Sequence[Seen], total: int) -> tuple[Seen, Seen]:
+    """Its two ends. The commit that reaches the topic's end may have waited for its time; it is
+    left out where there is another."""
+    last = -2 if seen[-1].committed == total and len(seen) > 2 else -1
+    return seen[0], seen[last]
+
+
+def _commits(
+    contestant: Contestant,
+    stage: Stage,
+    workers: Sequence[subprocess.Popen[bytes]],
+    folder: Path,
+    seconds: float,
+) -> Iterator[list[int]]:
+    """What is committed, whenever that has changed; until all is, or time is up."""
+    watching = stage.watch(contestant.own + contestant.group)
+    before: list[int] = []
+    deadline = time.monotonic() + START_WITHIN + seconds
+    try:
+        while time.monotonic() < deadline and before != stage.ends:
+            time.sleep(ASK_EVERY)
+            for worker in workers:
+                if worker.poll() is not None:
+                    raise Failed(
+                        f"{contestant.name} ended with code {worker.returncode}:\n{said(folder)}"
+                    )
+            committed = stage.committed(watching)
+            if committed != before:
+                before = committed
+                yield committed
+    finally:
+        watching.close()
+
+
+@contextmanager
+def _running(
+    contestant: Contestant, stage: Stage, folder: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """One worker, with a folder of its own; ended with the block, whatever it does."""
+    folder.mkdir(parents=True)
+    with (folder / LOG).open("wb") as log:
+        worker = subprocess.Popen(
+            contestant.command(),
+            cwd=contestant.cwd,
+            env={**os.environ, **_place(contestant, stage, folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=tied_to_this_process(),
+        )
+    try:
+        yield worker
+    finally:
+        worker.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(STOP_WITHIN)
+        with suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)  # and what it has started
+        worker.wait()
+
+
+def _place(contestant: Contestant, stage: Stage, folder: Path) -> dict[str, str]:
+    return {
+        "BENCH_BOOTSTRAP": stage.bootstrap,
+        "BENCH_TOPIC": TOPIC,
+        "BENCH_PREFIX": contestant.own,
+        "BENCH_FOLDER": str(folder),
+        "SMART_IOT_BOOTSTRAP": stage.bootstrap,
+        "SMART_IOT_TOPIC_PREFIX": contestant.own,
+        "SMART_IOT_DATA_DIR": str(folder),
+        "SMART_IOT_WEB_PORT": "0",
+    }
+
+
+def said(folder: Path) -> str:
+    return "\n".join(log.read_text(errors="replace")[-2_000:] for log in sorted(folder.rglob(LOG)))
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of a process, user and system, and of all that it has started."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        own = sum(map(int, fields[11:15])) / TICKS  # its own, and of children that have ended
+        return own + sum(map(cpu_of, children(pid)))
+    return 0.0
+
+
+def peak_of(pid: int) -> int:
+    """The most memory that it, and each of what it has started, has had: bytes."""
+    with suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        own = int(found[1]) << 10 if found else 0
+        return own + sum(map(peak_of, children(pid)))
+    return 0
