@@ -38,6 +38,7 @@ from agents.reloading import Reloading, engine_of
 from agents.standstill import mind_the_sources
 from agents.writer import Closed, Writer
 from pipeline.batches import Batches
+from pipeline.garbage import keep
 from pipeline.rules.faults import RulesError
 from pipeline.rulesource import RulesFile
 from pipeline.streams import App, app, end_process, sources
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 REST = 3.0  # times as long as a flush took, until the next one;
 LONGEST = 10.0  # seconds at most
 SOON = 0.05  # seconds that an event waits for others to be announced with, at most
+MANY = 20_000  # new devices
 ASLEEP = 5.0  # seconds between two looks at the clock, of which there is one a second
 
 
@@ -70,6 +72,7 @@ class Detection:
         self.reach = Reach(app, self.ownership)
         self.fleet = FleetWatch(app, self.ownership, self.judge, self.reach)
         self.looked_at = time.time()
+        self.kept = 0  # devices that garbage isn't looked for among
         self.beat: Callable[[], None] = lambda: None  # the watchdog's sign of life
 
     def positioned(self, positions: Mapping[TP, int]) -> None:
@@ -164,6 +167,9 @@ class Detection:
         self.ownership.catch_up(wall)
         for partition in self.ownership.owned.values():
             forget_the_past(self.judge.engine, partition, partition.horizon())
+        if self.ownership.devices() > self.kept + MANY:
+            self.kept = self.ownership.devices()
+            keep()
         await self.fleet.look(wall)
         await send_checks(self.app, self.judge.engine, self.ownership.owned.values())
 

@@ -25,6 +25,7 @@ from faust.types import TP
 from agents.order import Source
 from agents.writer import Closed, Writer
 from pipeline import metrics
+from pipeline.garbage import keep
 from pipeline.rows import PARTITION_KEY
 from pipeline.streams import App, consumer, end_process
 from tables.devices import Table
@@ -113,6 +114,7 @@ class Ownership:
         end = await self.table.recover(number, looking)
         partition = Partition(number)
         for _ in self.table.load(partition):
+            keep()
             await asyncio.sleep(0)
         return partition, end
 

@@ -9,6 +9,7 @@ from typing import Any
 from mode import Service
 
 from agents.detection import detection
+from pipeline.garbage import seldom
 from pipeline.settings import Settings, SettingsError
 from pipeline.streams import app
 from pipeline.watchdog import Watchdog
@@ -46,10 +47,15 @@ def _view(settings: Settings) -> WebView:
     return WebView(settings, detection.ownership.unready, judging)
 
 
+def start() -> None:
+    watchdog.start()
+    seldom()
+
+
 app.on_release = detection.release
 app.on_restore = detection.ownership.restore
 app.on_positioned = detection.positioned
 app.web_service = Web()
 watchdog = Watchdog(app)
 detection.beat = watchdog.beat
-app.on_setup = watchdog.start
+app.on_setup = start
