@@ -98,12 +98,19 @@ class Intake:
                 item.timestamp / 1000,
                 named=self._judge.engine.rulebook.metrics_named,
                 naive_timezone=self._naive,
+                known=source.partition.rows,
             )
         except Rejected as rejected:
             item.refused, item.rejected = rejected.refused, rejected.reason
         else:
-            item.home = home_of(item.reading.device_id, self._app.partition_count)
+            item.home = self._home_of(item.reading.device_id, source.partition)
         return item
+
+    def _home_of(self, device_id: str, arrived_at: Partition) -> int:
+        """Of a device that is known there it is no question."""
+        if device_id in arrived_at.rows:
+            return arrived_at.number
+        return home_of(device_id, self._app.partition_count)
 
     # -- whose turn it is
 
