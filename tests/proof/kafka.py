@@ -31,15 +31,7 @@ async def publish(bootstrap: str, topic: str, readings: Iterable[Sent], rate: fl
     try:
         waiting = []
         for reading in readings:
-            value = json.dumps({"device_id": reading.device_id, **reading.fields}).encode()
-            waiting.append(
-                await producer.send(
-                    topic,
-                    value,
-                    key=reading.device_id.encode(),
-                    timestamp_ms=round(reading.at * 1000),
-                )
-            )
+            waiting.append(await send(producer, topic, reading))
             number += 1
             if len(waiting) >= AT_ONCE:
                 await asyncio.gather(*waiting)
@@ -50,6 +42,14 @@ async def publish(bootstrap: str, topic: str, readings: Iterable[Sent], rate: fl
     finally:
         await producer.stop()
     return number
+
+
+async def send(producer: AIOKafkaProducer, topic: str, reading: Sent) -> asyncio.Future[Any]:
+    """Under way; it is there once the future is done."""
+    value = json.dumps({"device_id": reading.device_id, **reading.fields}).encode()
+    key, at = reading.device_id.encode(), round(reading.at * 1000)
+    sent: asyncio.Future[Any] = await producer.send(topic, value, key, timestamp_ms=at)
+    return sent
 
 
 async def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord]:

@@ -1,11 +1,11 @@
-"""A history in, published as fast as the workers take it, a little ahead of them; how far they have
-committed it, out. So there is always something to do, and never hours of it."""
+"""A history in, published as fast as the workers take it (or a rate allows), a little ahead of
+them; how far they have committed it, out. So there is always something to do, and never hours of
+it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -14,7 +14,7 @@ from typing import Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from tests.proof.kafka import Sent, committed
+from tests.proof.kafka import Sent, committed, send
 
 SLICE = 250
 LOOK_EVERY = 0.5  # seconds
@@ -24,12 +24,19 @@ class Load:
     """A context manager; `finish` ends it and waits until all is committed."""
 
     def __init__(
-        self, bootstrap: str, prefix: str, readings: Iterator[Sent], *, ahead: int = 4_000
+        self,
+        bootstrap: str,
+        prefix: str,
+        readings: Iterator[Sent],
+        *,
+        ahead: int = 4_000,
+        rate: float = float("inf"),
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._readings = readings
         self._ahead = ahead
+        self._pause = SLICE / rate
         self._tasks: list[asyncio.Task[None]] = []
         self._enough = asyncio.Event()
         self.sent = 0
@@ -50,8 +57,11 @@ class Load:
 
     async def finish(self, within: float) -> None:
         self._enough.set()
-        await self._tasks[0]
-        await self._until(lambda: self.lag == 0, within)
+        await self.all(within)
+
+    async def all(self, within: float) -> None:
+        """Wait until the whole history is published, and committed."""
+        await self._until(lambda: self._tasks[0].done() and self.lag == 0, within)
 
     async def _until(self, true: Callable[[], bool], within: float) -> None:
         deadline = time.monotonic() + within
@@ -66,18 +76,12 @@ class Load:
         producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, enable_idempotence=True)
         async with producer:
             while not self._enough.is_set() and (some := list(islice(self._readings, SLICE))):
-                waiting = [await self._send(producer, reading) for reading in some]
-                await asyncio.gather(*waiting)
+                topic = self._prefix + "readings"
+                await asyncio.gather(*[await send(producer, topic, one) for one in some])
                 self.sent += len(some)
-                while self.lag > self._ahead and not self._enough.is_set():
+                await asyncio.sleep(self._pause)
+                while self.lag > self._ahead and not self._enough.is_set():  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
-
-    async def _send(self, producer: AIOKafkaProducer, reading: Sent) -> asyncio.Future[object]:
-        value = json.dumps({"device_id": reading.device_id, **reading.fields}).encode()
-        key, at = reading.device_id.encode(), round(reading.at * 1000)
-        topic = self._prefix + "readings"
-        sent: asyncio.Future[object] = await producer.send(topic, value, key, timestamp_ms=at)
-        return sent
 
     async def _look_for_ever(self) -> None:
         while True:

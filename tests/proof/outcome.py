@@ -88,7 +88,8 @@ def assert_same(disturbed: Outcome, clean: Outcome) -> None:
         (key, clean.events.get(key), disturbed.events.get(key))
         for key in (*found.missing[:1], *found.spurious[:1], *found.different[:1])
     ]
-    assert not any(found), f"{counts}; {told}; {found.rows[:3]}, {found.open[:3]}, {found.holes[:3]}"
+    keys = (found.rows[:3], found.open[:3], found.holes[:3])
+    assert not any(found), f"{counts}; {told}; {keys}"
 
 
 def assert_seq_without_holes(outcome: Outcome) -> None:

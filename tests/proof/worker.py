@@ -64,18 +64,22 @@ class Worker:
     async def ready(self) -> Self:
         """Wait until the worker has its state and has read the backlog."""
         deadline = time.monotonic() + START_WITHIN
-        async with aiohttp.ClientSession() as session:
-            while time.monotonic() < deadline:
-                assert self.process is not None
-                assert self.process.poll() is None, f"the worker ended:\n{self.tail()}"
-                try:
-                    async with session.get(f"http://127.0.0.1:{self.port}/-/ready") as answer:
-                        if answer.status == 200:
-                            return self
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.1)
+        while time.monotonic() < deadline:
+            assert self.runs(), f"the worker ended:\n{self.tail()}"
+            if await self.is_ready():
+                return self
+            await asyncio.sleep(0.1)
         raise AssertionError(f"the worker isn't ready after {START_WITHIN:.0f} s:\n{self.tail()}")
+
+    async def is_ready(self) -> bool:
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{self.port}/-/ready") as answer,
+            ):
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
 
     async def metric(self, sample: str) -> float:
         """A sample of /metrics, as `smart_iot_readings_total{result="replayed"}`; 0 if unseen."""
@@ -101,6 +105,9 @@ class Worker:
         """Bytes of memory."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
 
     async def leave(self, within: float = 30.0) -> float:
         """SIGTERM, while all else goes on; it must end well. The seconds that it took."""
