@@ -23,7 +23,7 @@ from faust.exceptions import ProducerSendError
 from faust.types import TP
 
 from agents.order import Source
-from agents.writer import Closed, Writer
+from agents.writer import Closed, Writer, moment
 from pipeline import metrics
 from pipeline.rows import PARTITION_KEY
 from pipeline.streams import App, consumer, end_process
@@ -118,7 +118,7 @@ class Ownership:
 
     async def _claim(self, partition: Partition, end: int) -> bool:
         """Whether our claim is the very next record; else somebody wrote, and we read again."""
-        row = partition.packed()
+        row, sent_at = partition.packed(), moment()
         sent = await self.app.producer.send(
             self.app.names.changelog, PARTITION_KEY, row, partition.number, None, None
         )
@@ -126,7 +126,7 @@ class Ownership:
         if offset != end:
             return False
         self.table.write(partition.number, [(PARTITION_KEY, row)], offset)
-        partition.changelog_next = offset + 1
+        partition.changelog_next, partition.confirmed_at = offset + 1, sent_at
         return True
 
     async def _notice_recreated_sources(

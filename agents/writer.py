@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -56,6 +57,11 @@ Encoded = tuple[bytes, bytes | None]
 
 class Closed(Exception):
     """The partitions were given away while their flush was under way."""
+
+
+def moment() -> float:
+    """Seconds, of which those count too in which the machine slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Cut(NamedTuple):
@@ -152,12 +158,34 @@ class Writer:
     async def append(self, partition: Partition, rows: Sequence[Encoded]) -> int:
         """Rows to the changelog, acknowledged, the offsets checked for a hole; the last offset."""
         records = [Outbound(key, value) for key, value in rows]
+        sent_at = moment()
         sent = await self.batches.send(self.app.names.changelog, partition.number, records)
         for offset, count in sent:
             if offset != partition.changelog_next:
                 await self._mend(partition, partition.changelog_next, offset)
             partition.changelog_next = offset + count
+        partition.confirmed_at = sent_at
         return partition.changelog_next - 1
+
+    async def _confirm(self, partition: Partition) -> None:
+        """See that it is still ours, where its last rows are no proof of it any more.
+
+        A process that is frozen, or whose machine sleeps, goes on between two steps as if nothing
+        had been; the newer owner may long have announced what came after.
+        """
+        if moment() - partition.confirmed_at <= self.app.settings.session_timeout / 2:
+            return
+        asked_at, tp = moment(), TopicPartition(self.app.names.changelog, partition.number)
+        looking = consumer(self.app.settings)
+        await looking.start()
+        try:
+            end = (await looking.end_offsets([tp]))[tp]
+        finally:
+            await looking.stop()
+        if end != partition.changelog_next:
+            await self._mend(partition, partition.changelog_next, end)
+            partition.changelog_next = end
+        partition.confirmed_at = asked_at
 
     async def _mend(self, partition: Partition, start: int, end: int) -> None:
         """Somebody else wrote to our changelog: the newer owner, or one that didn't know it's over.
@@ -196,6 +224,7 @@ class Writer:
         """Events to both alert topics, each device's in order, acknowledged."""
         if not announced:
             return
+        await self._confirm(partition)
         names, number = self.app.names, partition.number
         generation = ("generation", b"%d" % partition.generation)
         told, states = [], []

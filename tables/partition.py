@@ -48,6 +48,7 @@ class Partition:
         "changelog_next",
         "clock",
         "closed",
+        "confirmed_at",
         "dirty",
         "epoch",
         "fleet",
@@ -84,6 +85,7 @@ class Partition:
         self.reached = UNKNOWN  # all that was sent before this (wall clock) is applied
         self.shared = False  # other workers may have readings of our devices
         self.changelog_next = 0
+        self.confirmed_at = UNKNOWN  # when what we wrote was last the end of the changelog
         self.dirty: dict[str, Row] = {}
         self.urgent: dict[str, Row] = {}  # those that have events which nobody has yet
         self.rejected: list[Rejection] = []

@@ -189,3 +189,31 @@ async def test_a_broker_that_is_killed_and_comes_back_under_load_changes_nothing
         written = worker.log.read_text()
     assert_same(found, clean)
     assert len(written.splitlines()) < 200, "an outage of seconds floods the log"
+@pytest.mark.parametrize("place", ["half", "announce"])
+async def test_an_owner_that_is_frozen_in_a_flush_writes_nothing_wrong_when_it_wakes(
+    kafka, prefix, tmp_path, history, clean, place
+):
+    there = {
+        name: Worker(
+            kafka.bootstrap,
+            prefix,
+            tmp_path,
+            name=name,
+            module="tests.proof.stopping_worker",
+            STOP_AT=order,
+            **QUICK,
+        )
+        for name, order in (("frozen", f"{place}:3 SIGSTOP"), ("awake", ""))
+    }
+    with there["frozen"] as frozen, there["awake"] as awake:
+        await frozen.ready()
+        await awake.ready()
+        await publish(kafka.bootstrap, prefix + "readings", history[:-500])
+        await quiet(kafka.bootstrap, prefix)  # all of it has been judged, by the other one
+        assert frozen.state() == "T"
+        frozen.thaw()
+        await frozen.ended(within=60)
+        await publish(kafka.bootstrap, prefix + "readings", history[-500:])
+        await quiet(kafka.bootstrap, prefix)
+        assert awake.stop() == 0, awake.tail()
+    assert_same(await outcome(kafka.bootstrap, prefix), clean)
