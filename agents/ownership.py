@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -48,6 +48,7 @@ class Ownership:
         self._kept: dict[int, Partition] = {}
         self.restored = False
         self._restoring = False
+        self.settle: Callable[[], Awaitable[None]]  # waits for what is taken up, before it is given
 
     # -- taking over
 
@@ -206,11 +207,13 @@ class Ownership:
 
     async def release(self) -> None:
         """Write everything within the deadline; from then on nothing is ours."""
-        owned, self.owned, self.sources, self.restored = self.owned, {}, {}, False
+        owned, sources = self.owned, self.sources
+        self.owned, self.sources, self.restored = {}, {}, False
         if not owned:
             return
         try:
             async with asyncio.timeout(self.app.settings.flush_timeout):
+                await self.settle()
                 await self.writer.flush(owned.values())
                 # once more, for rows whose events are out: the next owner needn't send them again
                 await self.writer.flush(owned.values())
@@ -220,9 +223,15 @@ class Ownership:
             )
         else:
             self._kept = owned
+            self._settled(sources)
         finally:
             for partition in owned.values():
                 partition.closed = True
+
+    def _settled(self, sources: Mapping[TP, Source]) -> None:
+        """So the next owner goes on where we have stopped, in the middle of a chunk too."""
+        known = {tp: source for tp, source in sources.items() if source.position >= 0}
+        self.app.consumer.settled({tp: self.read_to(one) for tp, one in known.items()})  # type: ignore[attr-defined]
 
     # -- questions
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import shutil
 import time
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,6 +19,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 READINGS = 12_000
 QUICK = {"SMART_IOT_SESSION_TIMEOUT": "6", "SMART_IOT_FLUSH_TIMEOUT": "4"}
 STEPS = ["rows", "store", "announce", "acknowledge", "finish"]
+GONE_WITHIN = 5.0  # seconds from SIGTERM on
+REPLAYED = 'smart_iot_readings_total{result="replayed"}'
 START = time.time() - 3 * 86_400  # far from live: every alert follows from the readings alone
 
 
@@ -42,101 +41,34 @@ async def clean(kafka, history, tmp_path_factory) -> Outcome:
     return found
 
 
-async def test_ten_kills_with_every_second_data_folder_lost_change_nothing(
-    kafka, prefix, tmp_path, history, clean
-):
-    draw = random.Random(2)
-    with Worker(kafka.bootstrap, prefix, tmp_path, **QUICK) as worker:
-        await worker.ready()
-        worker.kill()
-    publishing = asyncio.create_task(
-        publish(kafka.bootstrap, prefix + "readings", history, rate=120)
-    )
-    steps = [STEPS[n // 2] if n % 2 == 0 else "" for n in range(10)]
-    for number, step in enumerate(steps):
-        lag = await committed_lag(kafka.bootstrap, prefix)
-        with _killed_at(step, draw, kafka, prefix, tmp_path) as worker:
-            if step:
-                await worker.ended(within=60)
-            else:
-                await worker.ready()
-                await asyncio.sleep(draw.uniform(0.5, 2.5))
-                worker.kill()
-        assert await committed_lag(kafka.bootstrap, prefix) >= 0, lag
-        if number % 2:
-            shutil.rmtree(tmp_path / "worker")
-    assert not publishing.done(), "the kills came too late to disturb anything"
-    with Worker(kafka.bootstrap, prefix, tmp_path, **QUICK) as worker:
-        await worker.ready()
-        await publishing
-        await quiet(kafka.bootstrap, prefix)
-        assert worker.stop() == 0
-    found = await outcome(kafka.bootstrap, prefix)
-    assert_same(found, clean)
-    assert found.published > len(found.events), "no kill fell between announcing and remembering"
-
-
-def _killed_at(step: str, draw: random.Random, kafka, prefix: str, folder: Path) -> Worker:
-    if not step:
-        return Worker(kafka.bootstrap, prefix, folder, **QUICK)
-    return Worker(
-        kafka.bootstrap,
-        prefix,
-        folder,
-        module="tests.proof.stopping_worker",
-        STOP_AT=f"{step}:{draw.randint(1, 6)}",
-        **QUICK,
-    )
-
-
-async def test_a_worker_that_joins_and_one_that_leaves_under_load_change_nothing(
+async def test_sigterm_under_full_load_is_quick_and_leaves_nothing_to_do_again(
     kafka, prefix, tmp_path, history, clean
 ):
     first = Worker(kafka.bootstrap, prefix, tmp_path, name="first", **QUICK)
     second = Worker(kafka.bootstrap, prefix, tmp_path, name="second", **QUICK)
     with first, second:
-        second.kill()
         await first.ready()
-        publishing = asyncio.create_task(
-            publish(kafka.bootstrap, prefix + "readings", history, rate=200)
-        )
-        await asyncio.sleep(4)
-        second.start()
         await second.ready()
-        await asyncio.sleep(6)
-        assert not publishing.done()
-        assert first.stop() == 0, first.tail()  # leaves politely
-        await asyncio.sleep(2)
+        await publish(kafka.bootstrap, prefix + "readings", history)
+        await lag_below(READINGS, kafka, prefix)
+        assert await first.leave() < GONE_WITHIN
+        await lag_below(await committed_lag(kafka.bootstrap, prefix), kafka, prefix)
+        assert await second.metric(REPLAYED) == 0
+        assert await second.leave() < GONE_WITHIN
+        assert await committed_lag(kafka.bootstrap, prefix) > 0, "there was nothing left to do"
         first.start()
-        await first.ready()
-        await asyncio.sleep(1)
-        assert not publishing.done()
-        second.kill()  # leaves without a word
-        await publishing
         await quiet(kafka.bootstrap, prefix)
-        assert first.stop() == 0, first.tail()
-    assert_same(await outcome(kafka.bootstrap, prefix), clean)
-
-
-async def test_sigterm_under_load_leaves_nothing_to_do_again(
-    kafka, prefix, tmp_path, history, clean
-):
-    with Worker(kafka.bootstrap, prefix, tmp_path, **QUICK) as worker:
-        await worker.ready()
-        publishing = asyncio.create_task(
-            publish(kafka.bootstrap, prefix + "readings", history, rate=2_000)
-        )
-        await asyncio.sleep(2)
-        assert worker.stop() == 0, worker.tail()
-        assert not publishing.done()
-        worker.start()
-        await worker.ready()
-        await publishing
-        await quiet(kafka.bootstrap, prefix)
-        assert worker.stop() == 0
+        assert await first.metric(REPLAYED) == 0
+        assert await first.leave() < GONE_WITHIN
     found = await outcome(kafka.bootstrap, prefix)
     assert_same(found, clean)
     assert found.published == len(found.events), "a graceful stop repeated events"
+
+
+async def lag_below(number: int, kafka, prefix: str) -> None:
+    async with asyncio.timeout(60):
+        while await committed_lag(kafka.bootstrap, prefix) >= number:
+            pass
 
 
 async def test_sigterm_is_a_graceful_stop_though_a_rebalance_falls_into_it(kafka, prefix, tmp_path):
@@ -189,6 +121,8 @@ async def test_a_broker_that_is_killed_and_comes_back_under_load_changes_nothing
         written = worker.log.read_text()
     assert_same(found, clean)
     assert len(written.splitlines()) < 200, "an outage of seconds floods the log"
+
+
 @pytest.mark.parametrize("place", ["half", "announce"])
 async def test_an_owner_that_is_frozen_in_a_flush_writes_nothing_wrong_when_it_wakes(
     kafka, prefix, tmp_path, history, clean, place
