@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ ANYWHERE = "the middle of anything"
 EFFECTIVE = "killed"
 QUICK = {"SMART_IOT_SESSION_TIMEOUT": "6", "SMART_IOT_FLUSH_TIMEOUT": "4"}
 NAMES = ("one", "two")
+ENDED_ITSELF = 70  # the code
 WITHIN = 90.0  # seconds: where something hangs, not how fast it has to be
 
 
@@ -122,14 +124,13 @@ class Crew:
             await asyncio.sleep(0.2)
         await waiting
 
-    def _supervise(self) -> None:
-        """Who has ended by itself is started again, as anywhere else."""
-        for name, worker in list(self.there.items()):
-            if not worker.runs():
-                assert worker.process is not None
-                assert worker.process.returncode == 70, worker.tail()
-                self.done["ended by themselves"] += 1
-                self.start(name)
+    def _supervise(self) -> list[str]:
+        """Who has ended by itself is started again, as anywhere else; who that was."""
+        ended = [name for name, worker in self.there.items() if worker.code() == ENDED_ITSELF]
+        for name in ended:
+            self.done["ended by themselves"] += 1
+            self.start(name)
+        return ended
 
     # -- kill -9
 
@@ -142,8 +143,7 @@ class Crew:
             ANYWHERE: self._anywhere,
         }[kind_of(place)](place)
         worker = self.there.pop(name)
-        assert worker.process is not None
-        assert worker.process.returncode == -9, worker.tail()
+        assert worker.code() == -signal.SIGKILL, worker.tail()
         committed = await self._load.look()
         what = EFFECTIVE if committed > self._mark else "killed to no effect"
         self._mark = committed
@@ -162,22 +162,31 @@ class Crew:
 
     async def _in_a_flush(self, place: str) -> str:
         name = self._draw.choice(sorted(self.there))
-        self.order(name, f"{place}:{self._draw.randint(1, 6)}")
-        await self.there[name].ended(WITHIN)
+        order = f"{place}:{self._draw.randint(1, 6)}"
+        self.order(name, order)
+        await self._killed_by_itself(name, order)
         return name
+
+    async def _killed_by_itself(self, name: str, order: str) -> None:
+        """Who ends by itself before (it was frozen, and has just found out) is told again."""
+        await self.there[name].ended(WITHIN)
+        if self._supervise():
+            self.order(name, order)
+            await self.there[name].ended(WITHIN)
 
     async def _in_a_rebalance(self, place: str) -> str:
         """The other one joins or leaves, and the rebalance finds the one that is to be killed."""
         name = self._draw.choice(sorted(self.there))
         await self._ready()
-        self.order(name, place)
+        order = f"{place}:1"
+        self.order(name, order)
         (other,) = set(NAMES) - {name}
         if other in self.there:
             await self.leave(other)
         else:
             self.start(other)
             self.done["joined"] += 1
-        await self.there[name].ended(WITHIN)
+        await self._killed_by_itself(name, order)
         return name
 
     async def _in_recovery(self, place: str) -> str:

@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import random
 import re
 import secrets
@@ -230,6 +231,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
     given = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the broker dies: it would tell
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     say(f"seed {given.seed}, {given.minutes:g} minutes; logs are in {folder}")
     with running(folder / "kafka", say=say) as kafka:

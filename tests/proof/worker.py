@@ -97,6 +97,11 @@ class Worker:
     def runs(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def code(self) -> int | None:
+        """None while it runs."""
+        assert self.process is not None
+        return self.process.poll()
+
     def state(self) -> str:
         """As the kernel has it: `R` or `S`, `T` where it is frozen, `Z` once it has ended."""
         return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -114,8 +119,7 @@ class Worker:
         began = time.monotonic()
         os.kill(self.pid, signal.SIGTERM)
         await self.ended(within)
-        assert self.process is not None
-        assert self.process.returncode == 0, self.tail()
+        assert self.code() == 0, self.tail()
         return time.monotonic() - began
 
     def kill(self) -> None:
