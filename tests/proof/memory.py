@@ -45,9 +45,8 @@ class Memory:
     async def _look_for_ever(self, workers: Callable[[], Mapping[str, Worker]]) -> None:
         while True:
             for name, worker in workers().items():
-                if worker.runs():
-                    megabytes = worker.resident() / 2**20
-                    self._seen[name, worker.pid].append((time.monotonic(), megabytes))
+                if worker.runs() and (held := worker.resident()):  # 0: it is just ending
+                    self._seen[name, worker.pid].append((time.monotonic(), held / 2**20))
             await asyncio.sleep(EVERY)
 
     def processes(self) -> int:

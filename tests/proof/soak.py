@@ -91,8 +91,11 @@ class Soak:
     async def _deeds(self, crew: Crew, steady: Worker) -> None:
         kills = 0
         for deed in self._drawn():
-            if time.monotonic() > self.ends and effective(crew.done) >= KILLS_AT_LEAST:
-                break
+            if time.monotonic() > self.ends:
+                if effective(crew.done) >= KILLS_AT_LEAST:
+                    break
+                if deed not in KILLS:
+                    continue
             if time.monotonic() > self.half and not steady.runs():
                 steady.start()
             say(f"{deed}; {effective(crew.done)} effective kills so far")

@@ -68,8 +68,8 @@ def reached(place: str) -> None:
 
 
 async def stop_at(name: str, partition: Partition) -> None:
-    # only a flush that announces something: the interesting one; its end is that of any
-    if name == "acknowledge" or any(row.outbox for row in partition.rows.values()):
+    # only a flush that announces something: the interesting one; and the last, whatever it has
+    if giving or name == "acknowledge" or any(row.outbox for row in partition.rows.values()):
         reached(f"last-{name}" if giving else name)
     await go_on(name, partition)
 

@@ -1,24 +1,34 @@
-"""kill -9, restarts and rebalances change nothing of what is announced and remembered."""
+"""kill -9, restarts and rebalances change nothing of what is announced and remembered.
+
+The short form: `soak` does the same for as long as one likes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 import pytest_asyncio
 
 from pipeline.kafka import running
+from tests.proof.crew import ANYWHERE, QUICK, Crew, effective
 from tests.proof.history import wandering
 from tests.proof.kafka import Sent, committed_lag, publish, quiet
+from tests.proof.load import Load
 from tests.proof.outcome import Outcome, assert_same, of_rule, outcome, undisturbed
 from tests.proof.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 READINGS = 12_000
-QUICK = {"SMART_IOT_SESSION_TIMEOUT": "6", "SMART_IOT_FLUSH_TIMEOUT": "4"}
-STEPS = ["rows", "store", "announce", "acknowledge", "finish"]
+PLACES = [
+    *("announce", "recover", "revoked", ANYWHERE, "half", "taken", "revoke", "acknowledge"),
+    *(ANYWHERE, "store"),
+]
 GONE_WITHIN = 5.0  # seconds from SIGTERM on
 REPLAYED = 'smart_iot_readings_total{result="replayed"}'
 START = time.time() - 3 * 86_400  # far from live: every alert follows from the readings alone
@@ -39,6 +49,28 @@ async def clean(kafka, history, tmp_path_factory) -> Outcome:
         *("sensor-fault", "offline"),
     }
     return found
+
+
+async def test_kills_wherever_they_fall_with_every_second_data_folder_lost_change_nothing(
+    kafka, prefix, tmp_path
+):
+    def endless() -> Iterator[Sent]:
+        return wandering(seed=6, readings=1_000_000, start=START)
+
+    load = Load(kafka.bootstrap, prefix, endless(), rate=250)
+    with Crew(kafka, prefix, tmp_path, load, random.Random(2)) as crew:
+        async with load:
+            for number, place in enumerate(PLACES):
+                await crew.kill(place, wipe=number % 2 == 1)
+            await crew.freeze("half")
+            await load.finish(within=60)
+            await quiet(kafka.bootstrap, prefix)
+        await crew.end()
+    assert effective(crew.done) == len(PLACES), crew.done
+    found = await outcome(kafka.bootstrap, prefix)
+    some = islice(endless(), load.sent)
+    assert_same(found, await undisturbed(kafka.bootstrap, prefix + "clean-", tmp_path, some))
+    assert found.published > len(found.events), "no kill fell between announcing and remembering"
 
 
 async def test_sigterm_under_full_load_is_quick_and_leaves_nothing_to_do_again(
@@ -89,6 +121,33 @@ async def test_sigterm_is_a_graceful_stop_though_a_rebalance_falls_into_it(kafka
         assert "is rebalancing" in second.tail(), "no rebalance fell into the stop"
 
 
+async def test_an_owner_that_is_frozen_before_it_announces_says_nothing_old_when_it_wakes(
+    kafka, prefix, tmp_path, history, clean
+):
+    frozen = Worker(
+        kafka.bootstrap,
+        prefix,
+        tmp_path,
+        name="frozen",
+        module="tests.proof.stopping_worker",
+        STOP_AT="announce:3 SIGSTOP",
+        **QUICK,
+    )
+    awake = Worker(kafka.bootstrap, prefix, tmp_path, name="awake", **QUICK)
+    with frozen, awake:
+        await frozen.ready()
+        await awake.ready()
+        await publish(kafka.bootstrap, prefix + "readings", history[:-500])
+        await quiet(kafka.bootstrap, prefix)  # all of it has been judged, by the other one
+        assert frozen.state() == "T"
+        frozen.thaw()
+        await frozen.ended(within=60)
+        await publish(kafka.bootstrap, prefix + "readings", history[-500:])
+        await quiet(kafka.bootstrap, prefix)
+        assert awake.stop() == 0, awake.tail()
+    assert_same(await outcome(kafka.bootstrap, prefix), clean)
+
+
 async def test_a_device_with_thousands_of_events_at_once_gets_them_all_in_order(
     kafka, prefix, tmp_path
 ):
@@ -121,33 +180,3 @@ async def test_a_broker_that_is_killed_and_comes_back_under_load_changes_nothing
         written = worker.log.read_text()
     assert_same(found, clean)
     assert len(written.splitlines()) < 200, "an outage of seconds floods the log"
-
-
-@pytest.mark.parametrize("place", ["half", "announce"])
-async def test_an_owner_that_is_frozen_in_a_flush_writes_nothing_wrong_when_it_wakes(
-    kafka, prefix, tmp_path, history, clean, place
-):
-    there = {
-        name: Worker(
-            kafka.bootstrap,
-            prefix,
-            tmp_path,
-            name=name,
-            module="tests.proof.stopping_worker",
-            STOP_AT=order,
-            **QUICK,
-        )
-        for name, order in (("frozen", f"{place}:3 SIGSTOP"), ("awake", ""))
-    }
-    with there["frozen"] as frozen, there["awake"] as awake:
-        await frozen.ready()
-        await awake.ready()
-        await publish(kafka.bootstrap, prefix + "readings", history[:-500])
-        await quiet(kafka.bootstrap, prefix)  # all of it has been judged, by the other one
-        assert frozen.state() == "T"
-        frozen.thaw()
-        await frozen.ended(within=60)
-        await publish(kafka.bootstrap, prefix + "readings", history[-500:])
-        await quiet(kafka.bootstrap, prefix)
-        assert awake.stop() == 0, awake.tail()
-    assert_same(await outcome(kafka.bootstrap, prefix), clean)
