@@ -55,6 +55,7 @@ class Crew:
         self._folder = folder
         self._load = load
         self._draw = draw
+        self._kills = 0
         self._mark = 0  # what was committed at the last kill
         self.there: dict[str, Worker] = {}
         self.done: Counter[str] = Counter()
@@ -136,7 +137,8 @@ class Crew:
 
     # -- kill -9
 
-    async def kill(self, place: str, *, wipe: bool) -> None:
+    async def kill(self, place: str) -> None:
+        """Every second time its data folder is lost too."""
         await self.progress()
         name = await {
             "a flush": self._in_a_flush,
@@ -150,7 +152,8 @@ class Crew:
         what = EFFECTIVE if committed > self._mark else "killed to no effect"
         self._mark = committed
         self.done[f"{what} in {kind_of(place)}"] += 1
-        if wipe:
+        self._kills += 1
+        if self._kills % 2 == 0:
             shutil.rmtree(self._folder / name)
             self.done["wiped"] += 1
         if not self.there or self._draw.random() < 0.7:

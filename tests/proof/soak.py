@@ -23,7 +23,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -46,35 +46,47 @@ from tests.proof.outcome import Differences, Outcome, differences, outcome
 from tests.proof.worker import Worker
 
 DISTURBED = 0.6  # of the minutes; judging it all in peace takes most of the rest
-KILLS_AT_LEAST = 20  # effective ones
-KILLS = [*IN_A_FLUSH, *IN_A_REBALANCE, *IN_RECOVERY, *[ANYWHERE] * 3]
-FREEZES = [f"frozen {place}" for place in ("half", "store", "announce")]
+OTHERS = [
+    *(f"frozen {place}" for place in ("half", "store", "announce")),
+    *["broker"] * 2,
+    *["more or fewer"] * 4,
+]
 ENDLESS = 10**9
 LONG_AGO = 60 * 86_400  # seconds before now: far from live, all follows from the readings alone
 DISTURBED_PREFIX, CLEAN_PREFIX = "disturbed-", "clean-"
 
 
+class Plan(NamedTuple):
+    """For how long, and at the least how often; without any minutes nothing but kills."""
+
+    minutes: float
+    seed: int
+    kills: int = 20  # effective ones, at the least
+    places: Sequence[str] = (*IN_A_FLUSH, *IN_A_REBALANCE, *IN_RECOVERY, *[ANYWHERE] * 3)
+    rate: float = float("inf")  # readings a second; else as many as the workers take
+
+
 class Soak:
     """One run in one folder."""
 
-    def __init__(self, kafka: RunningKafka, folder: Path, minutes: float, seed: int) -> None:
+    def __init__(self, kafka: RunningKafka, folder: Path, plan: Plan) -> None:
         self.kafka = kafka
         self.folder = folder
-        self.seed = seed
-        self.draw = random.Random(seed)
-        self.ends = time.monotonic() + minutes * 60 * DISTURBED
-        self.half = time.monotonic() + minutes * 60 * DISTURBED / 2
+        self.plan = plan
+        self.draw = random.Random(plan.seed)
+        self.ends = time.monotonic() + plan.minutes * 60 * DISTURBED
+        self.half = self.ends - plan.minutes * 60 * DISTURBED / 2
         self.memory = Memory()
         self.start = time.time() - LONG_AGO
 
     def history(self) -> Iterator[Sent]:
-        return wandering(self.seed, ENDLESS, self.start)
+        return wandering(self.plan.seed, ENDLESS, self.start)
 
     async def disturb(self) -> tuple[Crew, int]:
         """What was done, and how many readings were sent meanwhile."""
         prefix, address = DISTURBED_PREFIX, self.kafka.bootstrap
         steady = Worker(address, prefix, self.folder, name="steady", **QUICK)
-        load = Load(address, prefix, self.history())
+        load = Load(address, prefix, self.history(), rate=self.plan.rate)
         crew = Crew(self.kafka, prefix, self.folder, load, self.draw)
         with contextlib.ExitStack() as ended, crew:
             ended.push(steady)
@@ -89,21 +101,26 @@ class Soak:
         return crew, load.sent
 
     async def _deeds(self, crew: Crew, steady: Worker) -> None:
-        kills = 0
-        for deed in self._drawn():
-            if time.monotonic() > self.ends:
-                if effective(crew.done) >= KILLS_AT_LEAST:
-                    break
-                if deed not in KILLS:
-                    continue
-            if time.monotonic() > self.half and not steady.runs():
+        for deed in self._drawn(crew):
+            if self.half < time.monotonic() < self.ends and not steady.runs():
                 steady.start()
             say(f"{deed}; {effective(crew.done)} effective kills so far")
-            if deed in KILLS:
-                kills += 1
-                await crew.kill(deed, wipe=kills % 2 == 0)
+            if deed in self.plan.places:
+                await crew.kill(deed)
             else:
                 await self._other(crew, deed)
+
+    def _drawn(self, crew: Crew) -> Iterator[str]:
+        """Every place once, in another order each time; in the end only kills that are missing."""
+        while True:
+            deeds = [*self.plan.places, *OTHERS]
+            for deed in self.draw.sample(deeds, len(deeds)):
+                if time.monotonic() < self.ends:
+                    yield deed
+                elif effective(crew.done) >= self.plan.kills:
+                    return
+                elif deed in self.plan.places:
+                    yield deed
 
     async def _other(self, crew: Crew, deed: str) -> None:
         if deed == "broker":
@@ -112,12 +129,6 @@ class Soak:
             await (crew.join() if len(crew.there) < 2 else crew.leave())
         else:
             await crew.freeze(deed.removeprefix("frozen "))
-
-    def _drawn(self) -> Iterator[str]:
-        """Every place once, in another order each time."""
-        while True:
-            deeds = [*KILLS, *FREEZES, "broker", "broker", *["more or fewer"] * 4]
-            yield from self.draw.sample(deeds, len(deeds))
 
     async def undisturbed(self, readings: int) -> None:
         prefix, address = CLEAN_PREFIX, self.kafka.bootstrap
@@ -146,7 +157,7 @@ class Soak:
 class Report(NamedTuple):
     """What was done and what came of it; `wrong` counts what must not be."""
 
-    seed: int
+    plan: Plan
     seconds: int
     done: dict[str, int]
     rebalances: int
@@ -163,7 +174,7 @@ class Report(NamedTuple):
     def faults(self) -> list[str]:
         found = [f"{count} {name}" for name, count in self.wrong.items() if count]
         found += [f"{one.name} grows" for one in self.memory if not one.is_flat()]
-        if (kills := effective(self.done)) < KILLS_AT_LEAST:
+        if (kills := effective(self.done)) < self.plan.kills:
             found.append(f"only {kills} effective kills")
         return found
 
@@ -186,19 +197,23 @@ class Report(NamedTuple):
         return "\n".join([*lines, "memory after a minute:", *memory])
 
     def line(self) -> str:
-        fields = self._asdict() | {"effective_kills": effective(self.done)}
-        return json.dumps(fields | {"memory": [one._asdict() for one in self.memory]})
+        fields = self._asdict() | {
+            "plan": {"minutes": self.plan.minutes, "seed": self.plan.seed},
+            "effective_kills": effective(self.done),
+            "memory": [one._asdict() for one in self.memory],
+        }
+        return json.dumps(fields)
 
 
-async def soak(kafka: RunningKafka, folder: Path, minutes: float, seed: int) -> Report:
-    began, run = time.monotonic(), Soak(kafka, folder, minutes, seed)
+async def soak(kafka: RunningKafka, folder: Path, plan: Plan) -> Report:
+    began, run = time.monotonic(), Soak(kafka, folder, plan)
     crew, readings = await run.disturb()
     say(f"{readings} readings are judged again, in peace")
     await run.undisturbed(readings)
     say("both outcomes are compared")
     disturbed, clean = await run.outcomes()
     return Report(
-        seed=seed,
+        plan=plan,
         seconds=round(time.monotonic() - began),
         done=dict(sorted(crew.done.items())),
         rebalances=run.rebalances(),
@@ -238,7 +253,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     say(f"seed {given.seed}, {given.minutes:g} minutes; logs are in {folder}")
     with running(folder / "kafka", say=say) as kafka:
-        report = asyncio.run(soak(kafka, folder, given.minutes, given.seed))
+        report = asyncio.run(soak(kafka, folder, Plan(given.minutes, given.seed)))
     faults = report.faults()
     print(report.table(), report.line(), sep="\n")
     if faults:

@@ -6,29 +6,23 @@ The short form: `soak` does the same for as long as one likes.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import Iterator
-from itertools import islice
 
 import pytest
 import pytest_asyncio
 
 from pipeline.kafka import running
-from tests.proof.crew import ANYWHERE, QUICK, Crew, effective
+from tests.proof.crew import ANYWHERE, QUICK
 from tests.proof.history import wandering
 from tests.proof.kafka import Sent, committed_lag, publish, quiet
-from tests.proof.load import Load
 from tests.proof.outcome import Outcome, assert_same, of_rule, outcome, undisturbed
+from tests.proof.soak import Plan, soak
 from tests.proof.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 READINGS = 12_000
-PLACES = [
-    *("announce", "recover", "revoked", ANYWHERE, "half", "taken", "revoke", "acknowledge"),
-    *(ANYWHERE, "store"),
-]
+PLACES = ("announce", "half", "store", "acknowledge", "recover", "taken", "revoke", ANYWHERE)
 GONE_WITHIN = 5.0  # seconds from SIGTERM on
 REPLAYED = 'smart_iot_readings_total{result="replayed"}'
 START = time.time() - 3 * 86_400  # far from live: every alert follows from the readings alone
@@ -51,26 +45,13 @@ async def clean(kafka, history, tmp_path_factory) -> Outcome:
     return found
 
 
-async def test_kills_wherever_they_fall_with_every_second_data_folder_lost_change_nothing(
-    kafka, prefix, tmp_path
-):
-    def endless() -> Iterator[Sent]:
-        return wandering(seed=6, readings=1_000_000, start=START)
-
-    load = Load(kafka.bootstrap, prefix, endless(), rate=250)
-    with Crew(kafka, prefix, tmp_path, load, random.Random(2)) as crew:
-        async with load:
-            for number, place in enumerate(PLACES):
-                await crew.kill(place, wipe=number % 2 == 1)
-            await crew.freeze("half")
-            await load.finish(within=60)
-            await quiet(kafka.bootstrap, prefix)
-        await crew.end()
-    assert effective(crew.done) == len(PLACES), crew.done
-    found = await outcome(kafka.bootstrap, prefix)
-    some = islice(endless(), load.sent)
-    assert_same(found, await undisturbed(kafka.bootstrap, prefix + "clean-", tmp_path, some))
-    assert found.published > len(found.events), "no kill fell between announcing and remembering"
+async def test_kills_wherever_they_fall_with_every_second_data_folder_lost_change_nothing(tmp_path):
+    plan = Plan(minutes=0, seed=2, kills=len(PLACES), places=PLACES, rate=250)
+    with running(tmp_path / "kafka") as kafka:
+        report = await soak(kafka, tmp_path, plan)
+    print(report.table(), report.line(), sep="\n")
+    assert report.faults() == []
+    assert report.repeats > 0, "no kill fell between announcing and remembering"
 
 
 async def test_sigterm_under_full_load_is_quick_and_leaves_nothing_to_do_again(
