@@ -16,9 +16,8 @@ stands on the stock aiokafka driver and changes six things:
    partitions that have no committed offset yet: those go back to the beginning.
 5. Before partitions are given away, and before a stop, the app's `release` writes what is dirty, in
    a bounded time, and says how far that goes, within a chunk too; Faust would wait for its streams
-   without limit. Where a rebalance meets a stop,
-   Faust cuts the connection, and the stop then waits for its commit in vain: here the rebalance
-   waits for the stop to have written and committed.
+   without limit. Where a rebalance meets a stop, Faust cuts the connection, and the stop then waits
+   for its commit in vain: here the rebalance waits for the stop to have written and committed.
 6. `read_to` says how far a partition is read, behind offsets too that hold no record (transaction
    markers, what retention deleted): an end that only a record could show would never be reached.
    Once all that was delivered is acked a commit goes as far, so that others can see it too.
@@ -227,6 +226,7 @@ class Consumer(driver.Consumer):
         self._delivered.clear()
         self._delivered_to.clear()
         self._read_to.clear()
+        self._settled_to.clear()
         self._unacked_messages.clear()
         self._read_offset.clear()
         self._committed_offset.clear()
