@@ -41,7 +41,7 @@ from tests.proof.crew import (
 from tests.proof.history import wandering
 from tests.proof.kafka import Sent, quiet
 from tests.proof.load import Load
-from tests.proof.memory import Growth, Memory
+from tests.proof.memory import WARM_UP, Growth, Memory
 from tests.proof.outcome import Differences, Outcome, differences, outcome
 from tests.proof.worker import Worker
 
@@ -194,7 +194,7 @@ class Report(NamedTuple):
             f"({one.mb_per_hour:+.1f} MB/h)"
             for one in self.memory
         ]
-        return "\n".join([*lines, "memory after a minute:", *memory])
+        return "\n".join([*lines, f"memory after the first {WARM_UP:.0f} s:", *memory])
 
     def line(self) -> str:
         fields = self._asdict() | {
