@@ -46,7 +46,7 @@ async def clean(kafka, history, tmp_path_factory) -> Outcome:
 
 
 async def test_kills_wherever_they_fall_with_every_second_data_folder_lost_change_nothing(tmp_path):
-    plan = Plan(minutes=0, seed=2, kills=len(PLACES), places=PLACES, rate=250)
+    plan = Plan(minutes=0, seed=2, kills=len(PLACES), places=PLACES, rate=120)
     with running(tmp_path / "kafka") as kafka:
         report = await soak(kafka, tmp_path, plan)
     print(report.table(), report.line(), sep="\n")
