@@ -94,6 +94,9 @@ class Ownership:
         else:
             raise RuntimeError(f"partition {number} is written by somebody else all the time")
         await self._notice_recreated_sources(partition, looking)
+        # what comes late of a former owner: before this, it is covered by what we tell again now
+        tp = TopicPartition(self.app.names.alerts_open, number)
+        partition.open_next = (await looking.end_offsets([tp]))[tp]
         for row in partition.every_row():
             if row.outbox:
                 await self.writer.tell(partition, [(row, row.outbox)])

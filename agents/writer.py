@@ -38,6 +38,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from faust.types import EventT
 
+from agents.fence import covered
 from pipeline import metrics
 from pipeline.batches import Batches, Outbound
 from pipeline.rows import PARTITION_KEY, Outgoing, Place, Row, generation_of
@@ -45,7 +46,7 @@ from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.streams import App, consumer, end_process
 from pipeline.words import window_json
 from tables.devices import Table, read
-from tables.partition import Partition, Rejection
+from tables.partition import UNKNOWN_OFFSET, Partition, Rejection
 
 log = logging.getLogger(__name__)
 
@@ -235,10 +236,26 @@ class Writer:
                 which = [("alert_id", event.alert_id.encode()), ("seq", b"%d" % event.seq)]
                 key, value = f"{device_id}|{event.rule}", event.value if event.open else None
                 states.append(Outbound(key.encode(), value, [*which, generation]))
-        await asyncio.gather(
+        _, written = await asyncio.gather(
             self.batches.send(names.alerts, number, told),
             self.batches.send(names.alerts_open, number, states),
         )
+        for offset, count in written:
+            start, partition.open_next = partition.open_next, offset + count
+            if start not in (UNKNOWN_OFFSET, offset):
+                await self._tell_again(partition, start, offset, states)
+
+    async def _tell_again(
+        self, partition: Partition, start: int, end: int, states: Iterable[Outbound]
+    ) -> None:
+        """An owner that is over wrote there: what holds goes out once more, behind that."""
+        metrics.CHANGELOG_HOLES.inc()
+        log.error("partition %d: another announced at %d to %d", partition.number, start, end)
+        tp = TopicPartition(self.app.names.alerts_open, partition.number)
+        hold = {one.key: one for one in await covered(self.app.settings, tp, start, end)}
+        hold |= {one.key: one for one in states if one.key in hold}
+        for offset, count in await self.batches.send(tp.topic, tp.partition, hold.values()):
+            partition.open_next = offset + count
 
     async def _send_windows(self, partition: Partition, windows: Sequence[ClosedWindow]) -> None:
         for start in range(0, len(windows), SLICE):

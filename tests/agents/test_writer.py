@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaTimeoutError
 
 from agents import writer as module
 from agents.writer import Closed, Writer, take_cut, take_slice
+from pipeline.batches import Outbound
 from pipeline.rows import PARTITION_KEY, Outgoing, Row
 from pipeline.rules.engine import Device
 from pipeline.rules.window import Closed as ClosedWindow
@@ -362,6 +363,33 @@ async def test_whoever_stood_still_and_has_no_successor_goes_on(app, writer):
     dirty(owned, "attic", fired())
     await writer.flush([owned])
     assert app.names.alerts in app.log
+
+
+async def test_what_holds_is_told_again_behind_what_a_former_owner_announced_late(
+    app, writer, monkeypatch
+):
+    asked = []
+
+    async def covered(_: Any, tp: Any, start: int, end: int) -> list[Outbound]:
+        asked.append((tp.topic, start, end))
+        return [Outbound(b"attic|temperature-high", b"old"), Outbound(b"cellar|battery", None)]
+
+    monkeypatch.setattr(module, "covered", covered)
+    owned = partition()
+    owned.open_next = 7
+    app.producer.next[app.names.alerts_open] = 9
+    dirty(owned, "attic", fired())
+    await writer.flush([owned])
+    assert asked == [(app.names.alerts_open, 7, 9)]
+    told = [(record.key, record.value) for record in app.producer.to(app.names.alerts_open)]
+    assert told == [
+        (b"attic|temperature-high", fired().value),
+        (b"attic|temperature-high", fired().value),  # newer than what held before
+        (b"cellar|battery", None),
+    ]
+    dirty(owned, "attic", fired(2))
+    await writer.flush([owned])
+    assert len(asked) == 1
 
 
 async def test_an_owner_writes_over_what_an_older_one_wrote_late(app, writer, hole):

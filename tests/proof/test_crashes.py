@@ -21,7 +21,7 @@ from tests.proof.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
-READINGS = 12_000
+READINGS = 24_000
 PLACES = ("announce", "half", "store", "acknowledge", "recover", "taken", "revoke", ANYWHERE)
 GONE_WITHIN = 5.0  # seconds from SIGTERM on
 REPLAYED = 'smart_iot_readings_total{result="replayed"}'
