@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 import pytest_asyncio
@@ -14,14 +16,15 @@ import pytest_asyncio
 from pipeline.kafka import running
 from tests.proof.crew import ANYWHERE, QUICK
 from tests.proof.history import wandering
-from tests.proof.kafka import Sent, committed_lag, publish, quiet
+from tests.proof.kafka import Sent, publish, quiet
+from tests.proof.load import Load
 from tests.proof.outcome import Outcome, assert_same, of_rule, outcome, undisturbed
 from tests.proof.soak import Plan, soak
 from tests.proof.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
-READINGS = 24_000
+READINGS = 12_000
 PLACES = ("announce", "half", "store", "acknowledge", "recover", "taken", "revoke", ANYWHERE)
 GONE_WITHIN = 5.0  # seconds from SIGTERM on
 REPLAYED = 'smart_iot_readings_total{result="replayed"}'
@@ -55,33 +58,36 @@ async def test_kills_wherever_they_fall_with_every_second_data_folder_lost_chang
 
 
 async def test_sigterm_under_full_load_is_quick_and_leaves_nothing_to_do_again(
-    kafka, prefix, tmp_path, history, clean
+    kafka, prefix, tmp_path
 ):
     first = Worker(kafka.bootstrap, prefix, tmp_path, name="first", **QUICK)
     second = Worker(kafka.bootstrap, prefix, tmp_path, name="second", **QUICK)
+    load = Load(kafka.bootstrap, prefix, endless())
     with first, second:
         await first.ready()
         await second.ready()
-        await publish(kafka.bootstrap, prefix + "readings", history)
-        await lag_below(READINGS, kafka, prefix)
-        assert await first.leave() < GONE_WITHIN
-        await lag_below(await committed_lag(kafka.bootstrap, prefix), kafka, prefix)
-        assert await second.metric(REPLAYED) == 0
-        assert await second.leave() < GONE_WITHIN
-        assert await committed_lag(kafka.bootstrap, prefix) > 0, "there was nothing left to do"
-        first.start()
+        async with load:
+            await load.beyond(0)
+            assert await first.leave() < GONE_WITHIN
+            await load.beyond(await load.look())
+            assert await second.metric(REPLAYED) == 0
+            assert await second.leave() < GONE_WITHIN
+            await load.look()
+            assert load.lag > 0, "there was nothing left to do"
+            first.start()
+            await load.beyond(load.committed)
+            await load.finish(within=60)
         await quiet(kafka.bootstrap, prefix)
         assert await first.metric(REPLAYED) == 0
         assert await first.leave() < GONE_WITHIN
     found = await outcome(kafka.bootstrap, prefix)
-    assert_same(found, clean)
+    some = islice(endless(), load.sent)
+    assert_same(found, await undisturbed(kafka.bootstrap, prefix + "clean-", tmp_path, some))
     assert found.published == len(found.events), "a graceful stop repeated events"
 
 
-async def lag_below(number: int, kafka, prefix: str) -> None:
-    async with asyncio.timeout(60):
-        while await committed_lag(kafka.bootstrap, prefix) >= number:
-            pass
+def endless() -> Iterator[Sent]:
+    return wandering(seed=6, readings=1_000_000, start=START)
 
 
 async def test_sigterm_is_a_graceful_stop_though_a_rebalance_falls_into_it(kafka, prefix, tmp_path):
