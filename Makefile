@@ -1,13 +1,14 @@
 # All of the house's commands. Every one does its own set-up; paths are relative, so that a
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
-.PHONY: help demo venv test test-quick test-compiled bench-core bench bench-quick figure lint lock \
-	wheel screenshot clean
+.PHONY: help demo venv test test-quick test-compiled soak bench-core bench bench-quick figure lint \
+	lock wheel screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+SOAK_ARGS ?=
 UP_ARGS ?=
 RUN := .venv/bin/python -m
 # Most tests wait most of the time, so three processes are right for two cores; each takes a file at
@@ -64,6 +65,9 @@ test-compiled: build/compiled/built ## run the tests of the core against a wheel
 	cp -R tests setup.cfg README.md deploy build/compiled
 	cd build/compiled && EXPECTED_CORE=compiled ../../$(TEST) -m "not kafka" $(CORE_TESTS) \
 		$(PYTEST_ARGS)
+
+soak: venv ## kill, freeze and restart all of it for 20 minutes: nothing is lost (SOAK_ARGS='--minutes 60 --seed 7')
+	$(RUN) tests.proof.soak $(SOAK_ARGS)
 
 bench-core: build/compiled/built ## what the core costs a reading, plain and compiled; two minutes
 	$(RUN) tests.benchmarks.core --compiled build/compiled $(BENCH_ARGS)

@@ -69,6 +69,7 @@ class Detection:
         self.commands = Commands(self.judge, self.reloading.commanded)
         forwarder = Forwarder(self.batches, app.names.forwarded)
         self.intake = Intake(app, self.ownership, self.judge, self.writer, forwarder)
+        self.ownership.settle = self.intake.settle
         self.reach = Reach(app, self.ownership)
         self.fleet = FleetWatch(app, self.ownership, self.judge, self.reach)
         self.looked_at = time.time()

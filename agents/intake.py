@@ -66,6 +66,11 @@ class Intake:
         """The sources have been positioned anew."""
         self._order.begin(self._sources())
 
+    async def settle(self) -> None:
+        """No source is ours any more: wait until what is taken up is on its way."""
+        async with self._advancing:
+            pass
+
     def _sources(self) -> Sequence[Source]:
         return list(self._ownership.sources.values())
 

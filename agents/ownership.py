@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -23,7 +23,7 @@ from faust.exceptions import ProducerSendError
 from faust.types import TP
 
 from agents.order import Source
-from agents.writer import Closed, Writer
+from agents.writer import Closed, Writer, moment
 from pipeline import metrics
 from pipeline.garbage import keep
 from pipeline.rows import PARTITION_KEY
@@ -49,6 +49,7 @@ class Ownership:
         self._kept: dict[int, Partition] = {}
         self.restored = False
         self._restoring = False
+        self.settle: Callable[[], Awaitable[None]]  # waits for what is taken up, before it is given
 
     # -- taking over
 
@@ -94,6 +95,9 @@ class Ownership:
         else:
             raise RuntimeError(f"partition {number} is written by somebody else all the time")
         await self._notice_recreated_sources(partition, looking)
+        # what comes late of a former owner: before this, it is covered by what we tell again now
+        tp = TopicPartition(self.app.names.alerts_open, number)
+        partition.open_next = (await looking.end_offsets([tp]))[tp]
         for row in partition.every_row():
             if row.outbox:
                 await self.writer.tell(partition, [(row, row.outbox)])
@@ -120,7 +124,7 @@ class Ownership:
 
     async def _claim(self, partition: Partition, end: int) -> bool:
         """Whether our claim is the very next record; else somebody wrote, and we read again."""
-        row = partition.packed()
+        row, sent_at = partition.packed(), moment()
         sent = await self.app.producer.send(
             self.app.names.changelog, PARTITION_KEY, row, partition.number, None, None
         )
@@ -128,7 +132,7 @@ class Ownership:
         if offset != end:
             return False
         self.table.write(partition.number, [(PARTITION_KEY, row)], offset)
-        partition.changelog_next = offset + 1
+        partition.changelog_next, partition.confirmed_at = offset + 1, sent_at
         return True
 
     async def _notice_recreated_sources(
@@ -208,11 +212,13 @@ class Ownership:
 
     async def release(self) -> None:
         """Write everything within the deadline; from then on nothing is ours."""
-        owned, self.owned, self.sources, self.restored = self.owned, {}, {}, False
+        owned, sources = self.owned, self.sources
+        self.owned, self.sources, self.restored = {}, {}, False
         if not owned:
             return
         try:
             async with asyncio.timeout(self.app.settings.flush_timeout):
+                await self.settle()
                 await self.writer.flush(owned.values())
                 # once more, for rows whose events are out: the next owner needn't send them again
                 await self.writer.flush(owned.values())
@@ -222,9 +228,15 @@ class Ownership:
             )
         else:
             self._kept = owned
+            self._settled(sources)
         finally:
             for partition in owned.values():
                 partition.closed = True
+
+    def _settled(self, sources: Mapping[TP, Source]) -> None:
+        """So the next owner goes on where we have stopped, in the middle of a chunk too."""
+        known = {tp: source for tp, source in sources.items() if source.position >= 0}
+        self.app.consumer.settled({tp: self.read_to(one) for tp, one in known.items()})  # type: ignore[attr-defined]
 
     # -- questions
 

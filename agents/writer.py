@@ -31,12 +31,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from faust.types import EventT
 
+from agents.fence import covered
 from pipeline import metrics
 from pipeline.batches import Batches, Outbound
 from pipeline.rows import PARTITION_KEY, Outgoing, Place, Row, generation_of
@@ -44,7 +46,7 @@ from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.streams import App, consumer, end_process
 from pipeline.words import window_json
 from tables.devices import Table, read
-from tables.partition import Partition, Rejection
+from tables.partition import UNKNOWN_OFFSET, Partition, Rejection
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,11 @@ Encoded = tuple[bytes, bytes | None]
 
 class Closed(Exception):
     """The partitions were given away while their flush was under way."""
+
+
+def moment() -> float:
+    """Seconds, of which those count too in which the machine slept."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Cut(NamedTuple):
@@ -152,12 +159,34 @@ class Writer:
     async def append(self, partition: Partition, rows: Sequence[Encoded]) -> int:
         """Rows to the changelog, acknowledged, the offsets checked for a hole; the last offset."""
         records = [Outbound(key, value) for key, value in rows]
+        sent_at = moment()
         sent = await self.batches.send(self.app.names.changelog, partition.number, records)
         for offset, count in sent:
             if offset != partition.changelog_next:
                 await self._mend(partition, partition.changelog_next, offset)
             partition.changelog_next = offset + count
+        partition.confirmed_at = sent_at
         return partition.changelog_next - 1
+
+    async def _confirm(self, partition: Partition) -> None:
+        """See that it is still ours, where its last rows are no proof of it any more.
+
+        A process that is frozen, or whose machine sleeps, goes on between two steps as if nothing
+        had been; the newer owner may long have announced what came after.
+        """
+        if moment() - partition.confirmed_at <= self.app.settings.session_timeout / 2:
+            return
+        asked_at, tp = moment(), TopicPartition(self.app.names.changelog, partition.number)
+        looking = consumer(self.app.settings)
+        await looking.start()
+        try:
+            end = (await looking.end_offsets([tp]))[tp]
+        finally:
+            await looking.stop()
+        if end != partition.changelog_next:
+            await self._mend(partition, partition.changelog_next, end)
+            partition.changelog_next = end
+        partition.confirmed_at = asked_at
 
     async def _mend(self, partition: Partition, start: int, end: int) -> None:
         """Somebody else wrote to our changelog: the newer owner, or one that didn't know it's over.
@@ -196,6 +225,7 @@ class Writer:
         """Events to both alert topics, each device's in order, acknowledged."""
         if not announced:
             return
+        await self._confirm(partition)
         names, number = self.app.names, partition.number
         generation = ("generation", b"%d" % partition.generation)
         told, states = [], []
@@ -206,10 +236,26 @@ class Writer:
                 which = [("alert_id", event.alert_id.encode()), ("seq", b"%d" % event.seq)]
                 key, value = f"{device_id}|{event.rule}", event.value if event.open else None
                 states.append(Outbound(key.encode(), value, [*which, generation]))
-        await asyncio.gather(
+        _, written = await asyncio.gather(
             self.batches.send(names.alerts, number, told),
             self.batches.send(names.alerts_open, number, states),
         )
+        for offset, count in written:
+            start, partition.open_next = partition.open_next, offset + count
+            if start not in (UNKNOWN_OFFSET, offset):
+                await self._tell_again(partition, start, offset, states)
+
+    async def _tell_again(
+        self, partition: Partition, start: int, end: int, states: Iterable[Outbound]
+    ) -> None:
+        """An owner that is over wrote there: what holds goes out once more, behind that."""
+        metrics.CHANGELOG_HOLES.inc()
+        log.error("partition %d: another announced at %d to %d", partition.number, start, end)
+        tp = TopicPartition(self.app.names.alerts_open, partition.number)
+        hold = {one.key: one for one in await covered(self.app.settings, tp, start, end)}
+        hold |= {one.key: one for one in states if one.key in hold}
+        for offset, count in await self.batches.send(tp.topic, tp.partition, hold.values()):
+            partition.open_next = offset + count
 
     async def _send_windows(self, partition: Partition, windows: Sequence[ClosedWindow]) -> None:
         for start in range(0, len(windows), SLICE):

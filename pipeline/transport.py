@@ -15,9 +15,9 @@ stands on the stock aiokafka driver and changes six things:
 4. What was delivered is forgotten whenever positions are set back (`perform_seek`), also for
    partitions that have no committed offset yet: those go back to the beginning.
 5. Before partitions are given away, and before a stop, the app's `release` writes what is dirty, in
-   a bounded time; Faust would wait for its streams without limit. Where a rebalance meets a stop,
-   Faust cuts the connection, and the stop then waits for its commit in vain: here the rebalance
-   waits for the stop to have written and committed.
+   a bounded time, and says how far that goes, within a chunk too; Faust would wait for its streams
+   without limit. Where a rebalance meets a stop, Faust cuts the connection, and the stop then waits
+   for its commit in vain: here the rebalance waits for the stop to have written and committed.
 6. `read_to` says how far a partition is read, behind offsets too that hold no record (transaction
    markers, what retention deleted): an end that only a record could show would never be reached.
    Once all that was delivered is acked a commit goes as far, so that others can see it too.
@@ -112,6 +112,7 @@ class Consumer(driver.Consumer):
         self._delivered = defaultdict(deque)
         self._delivered_to: dict[TP, int] = {}
         self._read_to: dict[TP, int] = {}
+        self._settled_to: dict[TP, int] = {}
         self.fetched_to: dict[TP, int] = {}
         self._emptying = asyncio.Lock()
         super().__init__(*args, **kwargs)
@@ -192,10 +193,17 @@ class Consumer(driver.Consumer):
         return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        tps = self._delivered.keys() | self._read_to.keys()
+        tps = self._delivered.keys() | self._read_to.keys() | self._settled_to.keys()
         return (tp for tp in tps if not topics or tp in topics or tp.topic in topics)
 
+    def settled(self, positions: Mapping[TP, int]) -> None:
+        """All below these is done, of chunks too that are taken up in part, and no more will be:
+        called by the app's `release`, for the last commit."""
+        self._settled_to |= positions
+
     def _new_offset(self, tp: TP) -> int | None:
+        if tp in self._settled_to:
+            return self._settled_to[tp]
         delivered, offset = self._delivered[tp], None
         while delivered and delivered[0].acked:
             offset = delivered.popleft().offset + 1
@@ -218,6 +226,7 @@ class Consumer(driver.Consumer):
         self._delivered.clear()
         self._delivered_to.clear()
         self._read_to.clear()
+        self._settled_to.clear()
         self._unacked_messages.clear()
         self._read_offset.clear()
         self._committed_offset.clear()
@@ -243,6 +252,7 @@ class Consumer(driver.Consumer):
             await self.commit_and_end_transactions()
             self._delivered.clear()
             self._read_to.clear()
+            self._settled_to.clear()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)

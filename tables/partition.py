@@ -29,6 +29,7 @@ from tables.plan import Plan
 READINGS, CHECKS, COMMANDS = 0, 1, 2  # places in `applied`: one offset per consumed topic
 MIXED_FOR: Final = 86_400.0  # seconds after the last reading that arrived elsewhere
 UNKNOWN: Final = float("-inf")
+UNKNOWN_OFFSET: Final = -1
 
 
 class Rejection(NamedTuple):
@@ -48,12 +49,14 @@ class Partition:
         "changelog_next",
         "clock",
         "closed",
+        "confirmed_at",
         "dirty",
         "epoch",
         "fleet",
         "foreign_at",
         "generation",
         "number",
+        "open_next",
         "origins",
         "pending",
         "plan",
@@ -84,6 +87,8 @@ class Partition:
         self.reached = UNKNOWN  # all that was sent before this (wall clock) is applied
         self.shared = False  # other workers may have readings of our devices
         self.changelog_next = 0
+        self.open_next = UNKNOWN_OFFSET  # where `alerts-open` goes on if nobody else writes there
+        self.confirmed_at = UNKNOWN  # when what we wrote was last the end of the changelog
         self.dirty: dict[str, Row] = {}
         self.urgent: dict[str, Row] = {}  # those that have events which nobody has yet
         self.rejected: list[Rejection] = []

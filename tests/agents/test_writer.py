@@ -10,12 +10,13 @@ from aiokafka.errors import KafkaTimeoutError
 
 from agents import writer as module
 from agents.writer import Closed, Writer, take_cut, take_slice
+from pipeline.batches import Outbound
 from pipeline.rows import PARTITION_KEY, Outgoing, Row
 from pipeline.rules.engine import Device
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.rules.window import Window
 from tables.partition import Partition, Rejection
-from tests.agents.shell import App, Batches, Chunk, Table, partition
+from tests.agents.shell import T0, App, Batches, Chunk, Table, partition
 
 
 @pytest.fixture
@@ -292,6 +293,8 @@ def hole(app: App, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     class Looking:
         async def start(self) -> None: ...
         async def stop(self) -> None: ...
+        async def end_offsets(self, tps: list[Any]) -> dict[Any, int]:
+            return dict.fromkeys(tps, max(len(theirs), app.producer.next[app.names.changelog]))
 
     async def read(_: Any, __: Any, start: int, end: int) -> Any:
         yield theirs[start:end]
@@ -302,7 +305,6 @@ def hole(app: App, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(module, "consumer", lambda _: Looking())
     monkeypatch.setattr(module, "read", read)
     monkeypatch.setattr(module, "end_process", ended)
-    app.settings = None  # type: ignore[attr-defined]
     return theirs
 
 
@@ -325,6 +327,69 @@ async def test_whoever_finds_a_newer_claim_in_its_changelog_ends_before_it_annou
         await writer.flush([owned])
     assert app.names.alerts not in app.log
     assert "store" not in app.log
+
+
+@pytest.fixture
+def stands_still(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For an hour, with the rows written and nothing announced yet."""
+    went_on, leapt = writer.step, 0.0
+
+    async def stand_still(name: str, of: Partition) -> None:
+        nonlocal leapt
+        leapt += 3600 if name == "announce" else 0
+        await went_on(name, of)
+
+    monkeypatch.setattr(writer, "step", stand_still)
+    monkeypatch.setattr(module, "moment", lambda: T0 + leapt)
+
+
+@pytest.mark.usefixtures("stands_still")
+async def test_whoever_stood_still_and_has_a_successor_ends_before_it_announces(app, writer, hole):
+    newer = partition()
+    newer.generation = 8
+    hole += [None, None, Theirs(2, PARTITION_KEY, newer.packed())]
+    owned = partition()
+    owned.generation = 7
+    dirty(owned, "attic", fired())
+    with pytest.raises(Ended, match="belongs to another worker"):
+        await writer.flush([owned])
+    assert app.names.alerts not in app.log
+    assert app.names.alerts_open not in app.log
+
+
+@pytest.mark.usefixtures("stands_still", "hole")
+async def test_whoever_stood_still_and_has_no_successor_goes_on(app, writer):
+    owned = partition()
+    dirty(owned, "attic", fired())
+    await writer.flush([owned])
+    assert app.names.alerts in app.log
+
+
+async def test_what_holds_is_told_again_behind_what_a_former_owner_announced_late(
+    app, writer, monkeypatch
+):
+    asked = []
+
+    async def covered(_: Any, tp: Any, start: int, end: int) -> list[Outbound]:
+        asked.append((tp.topic, start, end))
+        return [Outbound(b"attic|temperature-high", b"old"), Outbound(b"cellar|battery", None)]
+
+    monkeypatch.setattr(module, "covered", covered)
+    owned = partition()
+    owned.open_next = 7
+    app.producer.next[app.names.alerts_open] = 9
+    dirty(owned, "attic", fired())
+    await writer.flush([owned])
+    assert asked == [(app.names.alerts_open, 7, 9)]
+    told = [(record.key, record.value) for record in app.producer.to(app.names.alerts_open)]
+    assert told == [
+        (b"attic|temperature-high", fired().value),
+        (b"attic|temperature-high", fired().value),  # newer than what held before
+        (b"cellar|battery", None),
+    ]
+    dirty(owned, "attic", fired(2))
+    await writer.flush([owned])
+    assert len(asked) == 1
 
 
 async def test_an_owner_writes_over_what_an_older_one_wrote_late(app, writer, hole):

@@ -228,6 +228,25 @@ async def test_partitions_are_given_away_only_after_the_app_has_written(consumer
     assert not consumer.unacked
 
 
+async def test_of_a_chunk_that_is_done_in_part_that_part_is_committed_when_it_is_given_away(
+    consumer, monkeypatch
+):
+    consumer._thread.served = {READINGS: records(READINGS, 0, 1, 2)}
+
+    async def release() -> None:
+        consumer.settled({READINGS: 2})
+        await delivered(consumer)  # what still comes counts no more
+
+    monkeypatch.setattr(app, "on_release", release, raising=False)
+    await delivered(consumer)
+    await consumer.wait_empty()
+    assert consumer._thread.calls == [("commit", {READINGS: 2})]
+    consumer._thread.served = {READINGS: records(READINGS, 2)}
+    ((_, message),) = await delivered(consumer)
+    consumer.ack(message)
+    assert consumer._new_offset(READINGS) == 3
+
+
 async def test_a_rebalance_that_meets_a_stop_waits_until_all_is_written(consumer, monkeypatch):
     writing, calls = asyncio.Event(), []
 

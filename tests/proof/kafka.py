@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 AT_ONCE = 5_000
 
@@ -37,15 +38,7 @@ async def publish(
     try:
         waiting = []
         for reading in readings:
-            value = json.dumps({"device_id": reading.device_id, **reading.fields}).encode()
-            waiting.append(
-                await producer.send(
-                    topic,
-                    value,
-                    key=reading.device_id.encode(),
-                    timestamp_ms=round(reading.at * 1000),
-                )
-            )
+            waiting.append(await send(producer, topic, reading))
             number += 1
             if len(waiting) >= AT_ONCE:
                 await asyncio.gather(*waiting)
@@ -58,13 +51,25 @@ async def publish(
     return number
 
 
+async def send(producer: AIOKafkaProducer, topic: str, reading: Sent) -> asyncio.Future[Any]:
+    """Under way; it is there once the future is done."""
+    value = json.dumps({"device_id": reading.device_id, **reading.fields}).encode()
+    key, at = reading.device_id.encode(), round(reading.at * 1000)
+    sent: asyncio.Future[Any] = await producer.send(topic, value, key, timestamp_ms=at)
+    return sent
+
+
 async def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord]:
     """Every record of the topic, partition by partition, up to its end now."""
+    return [record async for record in records(bootstrap, topic)]
+
+
+async def records(bootstrap: str, topic: str) -> AsyncIterator[ConsumerRecord]:
+    """The same, one after the other: for what doesn't fit into memory."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await consumer.start()
-    records: list[ConsumerRecord] = []
     try:
         partitions = consumer.partitions_for_topic(topic)
         if partitions is None:
@@ -77,10 +82,10 @@ async def read_topic(bootstrap: str, topic: str) -> list[ConsumerRecord]:
             await consumer.seek_to_beginning(tp)
             while await consumer.position(tp) < ends[tp]:
                 for batch in (await consumer.getmany(tp, timeout_ms=500)).values():
-                    records += batch
+                    for record in batch:
+                        yield record
     finally:
         await consumer.stop()
-    return records
 
 
 async def ends(bootstrap: str, topic: str) -> dict[int, int]:
@@ -102,7 +107,7 @@ async def alerts(bootstrap: str, prefix: str) -> list[dict[str, Any]]:
 async def open_alerts(bootstrap: str, prefix: str) -> dict[str, dict[str, Any]]:
     """What `alerts-open` says is wrong now: key to last event."""
     found: dict[str, dict[str, Any]] = {}
-    for record in await read_topic(bootstrap, prefix + "alerts-open"):
+    async for record in records(bootstrap, prefix + "alerts-open"):
         if record.value is None:
             found.pop(record.key.decode(), None)
         else:
@@ -113,7 +118,7 @@ async def open_alerts(bootstrap: str, prefix: str) -> dict[str, dict[str, Any]]:
 async def states(bootstrap: str, prefix: str) -> dict[str, Any]:
     """Device to its packed state, as the changelog's last row says; generations left out."""
     found: dict[str, Any] = {}
-    for record in await read_topic(bootstrap, prefix + "smart-iot-devices-changelog"):
+    async for record in records(bootstrap, prefix + "smart-iot-devices-changelog"):
         key = record.key.decode()
         if record.value is None:
             found.pop(key, None)
@@ -142,16 +147,21 @@ async def quiet(bootstrap: str, prefix: str, *, seconds: float = 3.0, within: fl
 
 async def committed_lag(bootstrap: str, prefix: str) -> int:
     """Readings of the topic that the worker's group has not committed."""
-    from aiokafka.admin import AIOKafkaAdminClient
+    done = await committed(bootstrap, prefix)  # first: it never seems ahead of the end
+    found = await ends(bootstrap, prefix + "readings")
+    return sum(end - done.get(number, 0) for number, end in found.items())
 
+
+async def committed(bootstrap: str, prefix: str) -> dict[int, int]:
+    """How far the worker's group has committed each partition of the readings."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
         offsets = await admin.list_consumer_group_offsets(prefix + "smart-iot")
     finally:
         await admin.close()
-    committed = {
-        tp.partition: o.offset for tp, o in offsets.items() if tp.topic == prefix + "readings"
+    return {
+        tp.partition: max(0, at.offset)
+        for tp, at in offsets.items()
+        if tp.topic == prefix + "readings"
     }
-    found = await ends(bootstrap, prefix + "readings")
-    return sum(end - max(0, committed.get(number, 0)) for number, end in found.items())

@@ -1,27 +1,33 @@
-"""kill -9, restarts and rebalances change nothing of what is announced and remembered."""
+"""kill -9, restarts and rebalances change nothing of what is announced and remembered.
+
+The short form: `soak` does the same for as long as one likes.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import random
-import shutil
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import islice
 
 import pytest
 import pytest_asyncio
 
 from pipeline.kafka import running
+from tests.proof.crew import ANYWHERE, QUICK
 from tests.proof.history import wandering
-from tests.proof.kafka import Sent, committed_lag, publish, quiet
+from tests.proof.kafka import Sent, publish, quiet
+from tests.proof.load import Load
 from tests.proof.outcome import Outcome, assert_same, of_rule, outcome, undisturbed
+from tests.proof.soak import Plan, soak
 from tests.proof.worker import Worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(600)]
 
 READINGS = 12_000
-QUICK = {"SMART_IOT_SESSION_TIMEOUT": "6", "SMART_IOT_FLUSH_TIMEOUT": "4"}
-STEPS = ["rows", "store", "announce", "acknowledge", "finish"]
+PLACES = ("announce", "half", "store", "acknowledge", "recover", "taken", "revoke", ANYWHERE)
+GONE_WITHIN = 5.0  # seconds from SIGTERM on
+REPLAYED = 'smart_iot_readings_total{result="replayed"}'
 START = time.time() - 3 * 86_400  # far from live: every alert follows from the readings alone
 
 
@@ -42,105 +48,46 @@ async def clean(kafka, history, tmp_path_factory) -> Outcome:
     return found
 
 
-async def test_ten_kills_with_every_second_data_folder_lost_change_nothing(
-    kafka, prefix, tmp_path, history, clean
-):
-    draw = random.Random(2)
-    with Worker(kafka.bootstrap, prefix, tmp_path, **QUICK) as worker:
-        await worker.ready()
-        worker.kill()
-    over = asyncio.Event()  # so a machine that is slow today has time enough, and others don't wait
-    publishing = asyncio.create_task(
-        publish(kafka.bootstrap, prefix + "readings", history, rate=80, hurry=over)
-    )
-    steps = [STEPS[n // 2] if n % 2 == 0 else "" for n in range(10)]
-    for number, step in enumerate(steps):
-        lag = await committed_lag(kafka.bootstrap, prefix)
-        with _killed_at(step, draw, kafka, prefix, tmp_path) as worker:
-            if step:
-                await worker.ended(within=60)
-            else:
-                await worker.ready()
-                await asyncio.sleep(draw.uniform(0.5, 2.5))
-                worker.kill()
-        assert await committed_lag(kafka.bootstrap, prefix) >= 0, lag
-        if number % 2:
-            shutil.rmtree(tmp_path / "worker")
-    assert not publishing.done(), "the kills came too late to disturb anything"
-    over.set()
-    with Worker(kafka.bootstrap, prefix, tmp_path, **QUICK) as worker:
-        await worker.ready()
-        await publishing
-        await quiet(kafka.bootstrap, prefix)
-        assert worker.stop() == 0
-    found = await outcome(kafka.bootstrap, prefix)
-    assert_same(found, clean)
-    assert found.published > len(found.events), "no kill fell between announcing and remembering"
+async def test_kills_wherever_they_fall_with_every_second_data_folder_lost_change_nothing(tmp_path):
+    plan = Plan(minutes=0, seed=2, kills=len(PLACES), places=PLACES, rate=120)
+    with running(tmp_path / "kafka") as kafka:
+        report = await soak(kafka, tmp_path, plan)
+    print(report.table(), report.line(), sep="\n")
+    assert report.faults() == []
+    assert report.repeats > 0, "no kill fell between announcing and remembering"
 
 
-def _killed_at(step: str, draw: random.Random, kafka, prefix: str, folder: Path) -> Worker:
-    if not step:
-        return Worker(kafka.bootstrap, prefix, folder, **QUICK)
-    return Worker(
-        kafka.bootstrap,
-        prefix,
-        folder,
-        module="tests.proof.stopping_worker",
-        STOP_AT=f"{step}:{draw.randint(1, 6)}",
-        **QUICK,
-    )
-
-
-async def test_a_worker_that_joins_and_one_that_leaves_under_load_change_nothing(
-    kafka, prefix, tmp_path, history, clean
+async def test_sigterm_under_full_load_is_quick_and_leaves_nothing_to_do_again(
+    kafka, prefix, tmp_path
 ):
     first = Worker(kafka.bootstrap, prefix, tmp_path, name="first", **QUICK)
     second = Worker(kafka.bootstrap, prefix, tmp_path, name="second", **QUICK)
+    load = Load(kafka.bootstrap, prefix, endless())
     with first, second:
-        second.kill()
         await first.ready()
-        over = asyncio.Event()
-        publishing = asyncio.create_task(
-            publish(kafka.bootstrap, prefix + "readings", history, rate=150, hurry=over)
-        )
-        await asyncio.sleep(4)
-        second.start()
         await second.ready()
-        await asyncio.sleep(6)
-        assert not publishing.done()
-        assert first.stop() == 0, first.tail()  # leaves politely
-        await asyncio.sleep(2)
-        first.start()
-        await first.ready()
-        await asyncio.sleep(1)
-        assert not publishing.done()
-        second.kill()  # leaves without a word
-        over.set()
-        await publishing
+        async with load:
+            await load.beyond(0)
+            assert await first.leave() < GONE_WITHIN
+            await load.beyond(await load.look())
+            assert await second.metric(REPLAYED) == 0
+            assert await second.leave() < GONE_WITHIN
+            await load.look()
+            assert load.lag > 0, "there was nothing left to do"
+            first.start()
+            await load.beyond(load.committed)
+            await load.finish(within=60)
         await quiet(kafka.bootstrap, prefix)
-        assert first.stop() == 0, first.tail()
-    assert_same(await outcome(kafka.bootstrap, prefix), clean)
-
-
-async def test_sigterm_under_load_leaves_nothing_to_do_again(
-    kafka, prefix, tmp_path, history, clean
-):
-    with Worker(kafka.bootstrap, prefix, tmp_path, **QUICK) as worker:
-        await worker.ready()
-        publishing = asyncio.create_task(
-            publish(kafka.bootstrap, prefix + "readings", history, rate=2_000)
-        )
-        await asyncio.sleep(2)
-        assert worker.stop() == 0, worker.tail()
-        assert not publishing.done()
-        worker.start()
-        await worker.ready()
-        await publishing
-        await quiet(kafka.bootstrap, prefix)
-        assert worker.stop() == 0
+        assert await first.metric(REPLAYED) == 0
+        assert await first.leave() < GONE_WITHIN
     found = await outcome(kafka.bootstrap, prefix)
-    assert_same(found, clean)
+    some = islice(endless(), load.sent)
+    assert_same(found, await undisturbed(kafka.bootstrap, prefix + "clean-", tmp_path, some))
     assert found.published == len(found.events), "a graceful stop repeated events"
+
+
+def endless() -> Iterator[Sent]:
+    return wandering(seed=6, readings=1_000_000, start=START)
 
 
 async def test_sigterm_is_a_graceful_stop_though_a_rebalance_falls_into_it(kafka, prefix, tmp_path):
@@ -159,6 +106,33 @@ async def test_sigterm_is_a_graceful_stop_though_a_rebalance_falls_into_it(kafka
         assert first.stop() == 0, first.tail()
         assert second.stop() == 0, second.tail()
         assert "is rebalancing" in second.tail(), "no rebalance fell into the stop"
+
+
+async def test_an_owner_that_is_frozen_before_it_announces_says_nothing_old_when_it_wakes(
+    kafka, prefix, tmp_path, history, clean
+):
+    frozen = Worker(
+        kafka.bootstrap,
+        prefix,
+        tmp_path,
+        name="frozen",
+        module="tests.proof.stopping_worker",
+        STOP_AT="announce:3 SIGSTOP",
+        **QUICK,
+    )
+    awake = Worker(kafka.bootstrap, prefix, tmp_path, name="awake", **QUICK)
+    with frozen, awake:
+        await frozen.ready()
+        await awake.ready()
+        await publish(kafka.bootstrap, prefix + "readings", history[:-500])
+        await quiet(kafka.bootstrap, prefix)  # all of it has been judged, by the other one
+        assert frozen.state() == "T"
+        frozen.thaw()
+        await frozen.ended(within=60)
+        await publish(kafka.bootstrap, prefix + "readings", history[-500:])
+        await quiet(kafka.bootstrap, prefix)
+        assert awake.stop() == 0, awake.tail()
+    assert_same(await outcome(kafka.bootstrap, prefix), clean)
 
 
 async def test_a_device_with_thousands_of_events_at_once_gets_them_all_in_order(

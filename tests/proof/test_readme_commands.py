@@ -362,6 +362,12 @@ def _tests_quickly(_: House, command: str) -> None:
     assert " passed" in made(f"{command} PYTEST_ARGS='tests/pipeline/rules -q'")
 
 
+@checks("make soak")
+def _is_what_ci_runs_in_short(_: House, command: str) -> None:
+    assert "--minutes" in made(f"{command} SOAK_ARGS=--help")
+    assert "import Plan, soak" in (ROOT / "tests/proof/test_crashes.py").read_text()
+
+
 @checks("make wheel")
 def _builds_a_wheel_for_this_machine(_: House, command: str) -> None:
     made(command)

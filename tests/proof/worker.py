@@ -59,18 +59,63 @@ class Worker:
     async def ready(self) -> Self:
         """Wait until the worker has its state and has read the backlog."""
         deadline = time.monotonic() + START_WITHIN
-        async with aiohttp.ClientSession() as session:
-            while time.monotonic() < deadline:
-                assert self.process is not None
-                assert self.process.poll() is None, f"the worker ended:\n{self.tail()}"
-                try:
-                    async with session.get(f"http://127.0.0.1:{self.port}/-/ready") as answer:
-                        if answer.status == 200:
-                            return self
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.1)
+        while time.monotonic() < deadline:
+            assert self.runs(), f"the worker ended:\n{self.tail()}"
+            if await self.is_ready():
+                return self
+            await asyncio.sleep(0.1)
         raise AssertionError(f"the worker isn't ready after {START_WITHIN:.0f} s:\n{self.tail()}")
+
+    async def is_ready(self) -> bool:
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{self.port}/-/ready") as answer,
+            ):
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def metric(self, sample: str) -> float:
+        """A sample of /metrics, as `smart_iot_readings_total{result="replayed"}`; 0 if unseen."""
+        address = f"http://127.0.0.1:{self.port}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(address) as answer:
+            lines = (await answer.text()).splitlines()
+        values = [float(line.rpartition(" ")[2]) for line in lines if line.startswith(sample + " ")]
+        return sum(values)
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def code(self) -> int | None:
+        """None while it runs."""
+        assert self.process is not None
+        return self.process.poll()
+
+    def state(self) -> str:
+        """As the kernel has it: `R` or `S`, `T` where it is frozen, `Z` once it has ended."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def resident(self) -> int:
+        """Bytes of memory."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    async def leave(self, within: float = 30.0) -> float:
+        """SIGTERM, while all else goes on; it must end well. The seconds that it took."""
+        began = time.monotonic()
+        os.kill(self.pid, signal.SIGTERM)
+        await self.ended(within)
+        assert self.code() == 0, self.tail()
+        return time.monotonic() - began
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
