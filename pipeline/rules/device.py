@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pipeline.rules import offline
 from pipeline.rules.arrival import Lag
 from pipeline.rules.lifecycle import Alerts, Episode
-from pipeline.rules.metric import ABSENT, Metric
+from pipeline.rules.metric import ABSENT, NONE_MET, Metric
 from pipeline.rules.rulebook import Offline, Rulebook
 from pipeline.rules.trend import Slices
 from pipeline.rules.window import Window
@@ -21,10 +22,10 @@ class Device:
     """What is remembered of a device; two are equal if they remember the same.
 
     `last_seen` is an `at`, `time` the newest judged time (both -inf before the first reading).
-    `metrics` holds the newest values, and the numbers of the open window, which goes from
-    `window_start` to before `window_end`; `windows` are the closed ones. `alerts` is None until the
-    first one is fired: most devices of a million never do. A `retired` device remembers nothing but
-    its last starts, and its row can be deleted.
+    `metrics` hold, in the places of the `layout`, the newest values, and the numbers of the open
+    window, which goes from `window_start` to before `window_end`; `windows` are the closed ones.
+    `alerts` is None until the first one is fired: most devices of a million never do. A `retired`
+    device remembers nothing but its last starts, and its row can be deleted.
 
     `gaps` are those between its newest readings, in a ring in which the oldest has its place.
     `hashes` are those of the rules it was last judged by (None: of a time without). `page` is where
@@ -34,8 +35,8 @@ class Device:
     """
 
     __slots__ = (
-        "alerts", "dense_since", "gaps", "hashes", "id", "lag", "last_seen", "metrics", "oldest",
-        "page", "patience", "readings", "recent", "retired", "slices", "time", "trusted",
+        "alerts", "dense_since", "gaps", "hashes", "id", "lag", "last_seen", "layout", "metrics",
+        "oldest", "page", "patience", "readings", "recent", "retired", "slices", "time", "trusted",
         "window_end", "window_start", "windows",
     )  # fmt: skip
 
@@ -53,7 +54,8 @@ class Device:
         self.dense_since = UNKNOWN
         self.time = UNKNOWN
         self.readings = 0
-        self.metrics: dict[str, Metric] = {}
+        self.layout = NONE_MET
+        self.metrics: tuple[Metric, ...] = ()
         self.window_start = UNKNOWN
         self.window_end = UNKNOWN
         self.gaps: offline.Gaps = array("d")
@@ -69,7 +71,7 @@ class Device:
         """The newest value of each metric."""
         return {
             name: metric.value
-            for name, metric in self.metrics.items()
+            for name, metric in self._named()
             if metric.value == metric.value  # not ABSENT
         }
 
@@ -78,7 +80,7 @@ class Device:
         self.page = page
         self.hashes = page.hashes  # the same object for all of a page
         self.grow_patient(page)
-        for name, metric in self.metrics.items():
+        for name, metric in self._named():
             metric.heed(page.quiet.get(name))
 
     def grow_patient(self, page: Rulebook) -> None:
@@ -104,9 +106,7 @@ class Device:
         """As the newest; whether all are where no rule has anything to say about them."""
         quiet = True
         for name, value in values.items():
-            metric = self.metrics.get(name)
-            if metric is None:
-                metric = self._meet(name)
+            metric = self._metric(name)
             metric.value = value
             if not metric.low <= value <= metric.high:
                 quiet = False
@@ -116,12 +116,10 @@ class Device:
         """Remember them as the newest, and count them into the open window; but those that the
         rules have something to say about, which are returned, are only remembered."""
         loud: dict[str, float] | None = None
-        metrics = self.metrics
+        places, metrics = self.layout.places, self.metrics
         for name, value in values.items():
-            try:
-                metric = metrics[name]
-            except KeyError:
-                metric = self._meet(name)
+            place = places.get(name, -1)
+            metric = self._meet(name) if place < 0 else metrics[place]
             metric.value = value
             if not metric.low <= value <= metric.high:
                 loud = {name: value} if loud is None else loud | {name: value}
@@ -141,16 +139,22 @@ class Device:
     def count(self, values: dict[str, float], time: float) -> None:
         """Into the open window; and remember them, unless they are late."""
         for name, value in values.items():
-            metric = self.metrics.get(name)
-            if metric is None:
-                metric = self._meet(name)
+            metric = self._metric(name)
             if time >= self.time:
                 metric.value = value
             metric.count_in(value, time)
 
+    def _named(self) -> Iterator[tuple[str, Metric]]:
+        return zip(self.layout.places, self.metrics, strict=True)
+
+    def _metric(self, name: str) -> Metric:
+        place = self.layout.places.get(name, -1)
+        return self._meet(name) if place < 0 else self.metrics[place]
+
     def _meet(self, name: str) -> Metric:
-        # Decoding gives one name, as an object, to a million devices: each finds it at first sight.
-        metric = self.metrics[name] = Metric(ABSENT)
+        metric = Metric(ABSENT)
+        self.layout = self.layout.with_another(name)
+        self.metrics = (*self.metrics, metric)
         if self.page is not None:
             metric.heed(self.page.quiet.get(name))
         return metric
@@ -163,7 +167,7 @@ class Device:
         """What a wrong clock has stamped later is no later than this."""
         if self.window_start > time:
             self.drop_window()
-        for metric in self.metrics.values():
+        for metric in self.metrics:
             metric.time = min(metric.time, time)
 
     def close_window(self) -> Window:
@@ -174,12 +178,12 @@ class Device:
 
     def drop_window(self) -> None:
         self.open_window(UNKNOWN, UNKNOWN)
-        for metric in self.metrics.values():
+        for metric in self.metrics:
             metric.count = 0
 
     def _window(self) -> Window:
         window = Window(self.window_start, self.window_end)
-        for name, metric in self.metrics.items():
+        for name, metric in self._named():
             if metric.count:
                 window.cells[name] = metric.pack()
         return window
@@ -258,8 +262,7 @@ class Device:
             newest = windows.pop()
             self.open_window(newest.start, newest.end)
             for name, cell in newest.cells.items():
-                metric = self.metrics.get(name)
-                (self._meet(name) if metric is None else metric).unpack(cell)
+                self._metric(name).unpack(cell)
         self.windows = windows or None
 
     def __eq__(self, other: object) -> bool:
