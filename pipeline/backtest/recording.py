@@ -58,18 +58,22 @@ class Reader:
         """The reading, and why single values were left out of it."""
         if not isinstance(fields, dict):
             raise fields
-        arrived_at = fields.pop("arrived_at", None) if isinstance(place, int) else None
-        reading, refused = reading_of(
-            fields, 0.0, named=self._named, naive_timezone=self._zone, known=self._known
-        )
-        if not isinstance(place, int):
-            reading.record_time = place.timestamp_ms / 1000
-            return reading, refused
+        if isinstance(place, Record):
+            return self._reading_of(fields, place.timestamp_ms / 1000)
+        arrived_at = fields.pop("arrived_at", None)
+        reading, refused = self._reading_of(fields, 0.0)
         arrival = reading.time if arrived_at is None else self._arrival(arrived_at)
         if arrival is None:
             raise Rejected("no_time", "neither timestamp nor arrived_at")
         reading.record_time = round(arrival * 1000) / 1000
         return reading, refused
+
+    def _reading_of(
+        self, fields: dict[str, Any], record_time: float
+    ) -> tuple[Reading, Sequence[str]]:
+        return reading_of(
+            fields, record_time, named=self._named, naive_timezone=self._zone, known=self._known
+        )
 
     def _arrival(self, claim: Any) -> float:
         try:

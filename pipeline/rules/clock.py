@@ -52,7 +52,9 @@ class PartitionClock:
         if abs(wall - self.clock) <= self._live_within:
             self._records = WITNESSES  # the wall clock is witness enough
         if not self.live:
-            self._come_alive(wall)
+            if wall - self.clock <= self._live_within:
+                self.live = True
+                self.judged_from = wall
         elif not self.watching and self.clock - before > OUTAGE:
             self.judged_from = self.clock
         return self.clock
@@ -109,8 +111,3 @@ class PartitionClock:
         if len(self._ahead) == WITNESSES:
             self.clock = min(self._ahead)
             self._ahead.clear()
-
-    def _come_alive(self, wall: float) -> None:
-        if wall - self.clock <= self._live_within:
-            self.live = True
-            self.judged_from = wall

@@ -92,7 +92,15 @@ class Device:
     def learn(self, rule: Offline, gap: float) -> None:
         """Its newest gap. It may be less patient by that, and is more so only when asked to grow
         (`grow_patient`)."""
-        self.oldest = offline.learn(self.gaps, self.oldest, gap, rule.gaps)
+        gaps, keep = self.gaps, rule.gaps
+        if len(gaps) == keep:
+            gaps[self.oldest] = gap
+            self.oldest = (self.oldest + 1) % keep
+        else:  # fewer yet, or as many as another rule kept
+            newest = offline.in_order(gaps, self.oldest)[-keep:]
+            self.gaps = newest[1:] if len(newest) == keep else newest
+            self.gaps.append(gap)
+            self.oldest = 0
         if self.patience > rule.floor and rule.after is None:
             self.patience = min(self.patience, max(rule.floor, gap * rule.factor))
 
@@ -105,8 +113,10 @@ class Device:
     def remember(self, values: dict[str, float]) -> bool:
         """As the newest; whether all are where no rule has anything to say about them."""
         quiet = True
+        places, metrics = self.layout.places, self.metrics
         for name, value in values.items():
-            metric = self._metric(name)
+            place = places.get(name, -1)
+            metric = self._meet(name) if place < 0 else metrics[place]
             metric.value = value
             if not metric.low <= value <= metric.high:
                 quiet = False

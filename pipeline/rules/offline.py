@@ -16,18 +16,8 @@ BURST: Final = 1.0  # seconds; readings closer than this come from one transmiss
 NEVER: Final = float("inf")
 
 
-def learn(gaps: Gaps, oldest: int, gap: float, keep: int) -> int:
-    """Remember a gap in the place of the oldest one beyond `keep`; the place of the next oldest."""
-    if len(gaps) == keep:
-        gaps[oldest] = gap
-        oldest += 1
-        return oldest if oldest < keep else 0
-    gaps[:] = in_order(gaps, oldest)[1 - keep :] if keep > 1 else array("d")
-    gaps.append(gap)
-    return 0
-
-
 def in_order(gaps: Gaps, oldest: int) -> Gaps:
+    """Of a ring, the oldest first."""
     return gaps[oldest:] + gaps[:oldest]
 
 
