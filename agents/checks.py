@@ -20,7 +20,7 @@ from tables.partition import Partition
 
 WAIT = 5.0  # seconds that the word of a device's silence waits for that of its fleet's (`fleet`)
 INTERVAL = 1.0  # seconds between two looks
-AT_MOST = 10_000  # devices of a partition that one look takes up: the rest waits for the next one
+AT_MOST = 5_000  # devices of a partition that one look takes up: the rest waits for the next one
 AGAIN = 5.0  # seconds after which an unanswered check is sent again
 
 NEVER = float("inf")

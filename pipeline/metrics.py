@@ -185,6 +185,12 @@ FLUSH_SECONDS = Histogram(
     buckets=LATENCY_BUCKETS,
     registry=REGISTRY,
 )
+RECOVERY_LEFT = Gauge(
+    "smart_iot_recovery_records_left",
+    "Records of a partition's changelog that are still to be read, while it is taken over",
+    ["partition"],
+    registry=REGISTRY,
+)
 CHANGELOG_HOLES = Counter(
     "smart_iot_changelog_holes",
     "Times that somebody else was found to have written to our changelog",

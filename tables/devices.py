@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import cast
@@ -27,6 +28,7 @@ from faust.stores import rocksdb
 from faust.types import TP
 from yarl import URL
 
+from pipeline import metrics
 from pipeline.rows import (
     PARTITION_KEY,
     Row,
@@ -39,7 +41,25 @@ from tables.partition import Partition
 
 log = logging.getLogger(__name__)
 
+TELL_EVERY = 5.0  # seconds
 LOAD_SLICE = 2_000  # rows between two breaths of the event loop
+
+
+class Progress:
+    """How far a partition's changelog is read: in the metrics, and in the log now and then."""
+
+    def __init__(self, partition: int, start: int, end: int) -> None:
+        self._partition = partition
+        self._start, self._end = start, end
+        self._told_at = time.monotonic()
+        self.reach(start)
+
+    def reach(self, offset: int) -> None:
+        metrics.RECOVERY_LEFT.labels(self._partition).set(max(0, self._end - offset))
+        if time.monotonic() - self._told_at > TELL_EVERY:
+            self._told_at = time.monotonic()
+            done, of = offset - self._start, self._end - self._start
+            log.info("partition %d: %d of %d changes are read", self._partition, done, of)
 
 
 class Store(rocksdb.Store):
@@ -120,8 +140,11 @@ class Table(faust.Table[bytes, bytes]):
             self.delete_store(partition)
             stored = None
         start = max(begin, -1 if stored is None else stored + 1)
+        progress = Progress(partition, max(start, 0), end)
         async for records in read(consumer, tp, max(start, 0), end):
             self.write(partition, self._winners(partition, records), records[-1].offset)
+            progress.reach(records[-1].offset + 1)
+        progress.reach(end)
         if end > 0 and self.stored_offset(partition) != end - 1:
             self.write(partition, (), end - 1)  # the last offsets were compacted away
         return end

@@ -11,11 +11,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from pipeline.metrics import REGISTRY
 from pipeline.rows import PARTITION_KEY, Outgoing, Row, generation_of
 from pipeline.rules.engine import Device, Engine, Reading
 from pipeline.rules.silence import Silence
 from pipeline.streams import app
-from tables.devices import Table
+from tables.devices import Progress, Table
 from tables.partition import CHECKS, READINGS, Partition
 
 T0 = 1_700_000_000.0
@@ -64,6 +65,22 @@ def test_a_partition_comes_back_with_its_clock_and_its_offsets(table):
     assert loaded.rows.keys() == {"attic"}
     assert loaded.rows["attic"].packed(3) == row.packed(3)
     assert table.stored_offset(0) == 9
+
+
+def test_how_far_a_changelog_is_read_is_in_the_metrics_and_now_and_then_in_the_log(
+    monkeypatch, caplog
+):
+    monkeypatch.setattr("tables.devices.TELL_EVERY", -1.0)
+    caplog.set_level("INFO")
+    progress = Progress(7, 1_000, 5_000)
+    left = [REGISTRY.get_sample_value("smart_iot_recovery_records_left", {"partition": "7"})]
+    for offset in (3_000, 5_000):
+        progress.reach(offset)
+        left.append(
+            REGISTRY.get_sample_value("smart_iot_recovery_records_left", {"partition": "7"})
+        )
+    assert left == [4_000, 2_000, 0]
+    assert "partition 7: 2000 of 4000 changes are read" in caplog.text
 
 
 def test_a_partition_remembers_the_place_of_the_last_reading_from_every_other_one():
