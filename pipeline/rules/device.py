@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from pipeline.rules import offline
@@ -154,6 +154,11 @@ class Device:
                 metric.value = value
             metric.count_in(value, time)
 
+    def meet(self, names: Iterable[str]) -> None:
+        """A metric that only late readings have had is one of the device's too."""
+        for name in names:
+            self._metric(name)
+
     def _named(self) -> Iterator[tuple[str, Metric]]:
         return zip(self.layout.places, self.metrics, strict=True)
 
@@ -273,6 +278,8 @@ class Device:
             self.open_window(newest.start, newest.end)
             for name, cell in newest.cells.items():
                 self._metric(name).unpack(cell)
+        for closed in windows:
+            self.meet(closed.cells)
         self.windows = windows or None
 
     def __eq__(self, other: object) -> bool:

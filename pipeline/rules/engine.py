@@ -221,7 +221,7 @@ class Engine:
         return page
 
     def _check_metrics(self, device: Device, values: dict[str, float]) -> None:
-        if len(device.values | values) > MAX_METRICS:
+        if len(device.layout.places.keys() | values.keys()) > MAX_METRICS:
             raise Refused("too_many_metrics")
 
     def _count_in(self, device: Device, page: Rulebook, at: float, then: bool) -> None:
@@ -368,6 +368,7 @@ class Engine:
     def _count_late(
         self, device: Device, page: Rulebook, values: dict[str, float], judged: float
     ) -> None:
+        device.meet(values)  # so that they count, though nothing of now is known of them
         sound = _sound(page, values)
         if len(sound) == len(values):
             for rule in page.windowed:

@@ -125,6 +125,19 @@ def test_the_newest_values_are_kept_metric_by_metric() -> None:
     assert told.device.time == after(10)
 
 
+def test_metrics_that_only_late_readings_have_count_too_also_after_a_restart() -> None:
+    told = History()
+    told.engine = Engine(window=60.0)
+    told.reading(0, temperature=20.0)
+    told.reading(100, temperature=20.0)
+    for number in range(31):
+        told.reading(101 + number / 100, time=50.0, values={f"late{number}": 1.0})
+    for device in (told.device, Device.unpack(told.device.id, told.device.pack())):
+        told.device = device
+        with pytest.raises(Refused, match="too_many_metrics"):
+            told.reading(102, time=50.0, values={"one_more": 1.0})
+
+
 def test_a_thirty_third_metric_is_refused_with_its_reading_and_changes_nothing() -> None:
     told = History()
     told.reading(0, temperature=20.0)
