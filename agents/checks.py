@@ -70,14 +70,14 @@ def _has_fallen_silent(engine: Engine, partition: Partition, row: Row, horizon: 
 
 async def send_checks(app: App, engine: Engine, partitions: Iterable[Partition]) -> None:
     """One look at every partition; returns when the broker has the checks."""
-    sent = [
-        await app.producer.send(
-            app.names.checks, device_id.encode(), None, partition.number, None, None
-        )
-        for partition in list(partitions)
-        if not partition.closed
-        for device_id in nominate(engine, partition)
-    ]
+    sent, topic = [], app.names.checks
+    for partition in list(partitions):
+        if partition.closed:
+            continue
+        for device_id in nominate(engine, partition):
+            key = device_id.encode()
+            sent.append(await app.producer.send(topic, key, None, partition.number, None, None))
+        await asyncio.sleep(0)
     try:
         await asyncio.gather(*sent)
     except KafkaError as error:
