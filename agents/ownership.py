@@ -23,7 +23,7 @@ from faust.exceptions import ProducerSendError
 from faust.types import TP
 
 from agents.order import Source
-from agents.writer import Closed, Writer, moment
+from agents.writer import SLICE, Closed, Writer, moment
 from pipeline import metrics
 from pipeline.garbage import keep
 from pipeline.rows import PARTITION_KEY
@@ -94,18 +94,26 @@ class Ownership:
                 break
         else:
             raise RuntimeError(f"partition {number} is written by somebody else all the time")
-        await self._notice_recreated_sources(partition, looking)
+        recreated = await self._notice_recreated_sources(partition, looking)
         # what comes late of a former owner: before this, it is covered by what we tell again now
         tp = TopicPartition(self.app.names.alerts_open, number)
         partition.open_next = (await looking.end_offsets([tp]))[tp]
-        for row in partition.every_row():
-            if row.outbox:
-                await self.writer.tell(partition, [(row, row.outbox)])
+        await self._resend(partition)
+        if recreated:
+            await self.writer.flush([partition])  # before a row has offsets of the new topic
+        partition.clock.resume()
+        return partition
+
+    async def _resend(self, partition: Partition) -> None:
+        """What an earlier owner had decided, and may not have announced."""
+        waiting = [row for row in partition.every_row() if row.outbox]
+        for start in range(0, len(waiting), SLICE):
+            some = waiting[start : start + SLICE]
+            await self.writer.tell(partition, [(row, row.outbox) for row in some])
+            for row in some:
                 metrics.RESENT.inc(len(row.outbox))
                 row.outbox.clear()
                 partition.dirty[row.device.id] = row
-        partition.clock.resume()
-        return partition
 
     async def _load(
         self, number: int, kept: Partition | None, looking: AIOKafkaConsumer
@@ -137,8 +145,8 @@ class Ownership:
 
     async def _notice_recreated_sources(
         self, partition: Partition, looking: AIOKafkaConsumer
-    ) -> None:
-        names = self.app.names
+    ) -> bool:
+        names, found = self.app.names, False
         for source, topic in (
             (READINGS, names.readings),
             (CHECKS, names.checks),
@@ -161,6 +169,8 @@ class Ownership:
                 metrics.RECREATED_SOURCES.inc()
                 partition.generation += 1  # the claim has the old offsets: lower ones must outrank
                 partition.forget_offsets(source)
+                found = True
+        return found
 
     async def _differs(
         self, tp: TopicPartition, applied: int, partition: Partition, looking: AIOKafkaConsumer

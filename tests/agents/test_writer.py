@@ -134,6 +134,30 @@ async def test_what_has_decided_an_event_is_written_and_announced_without_waitin
     assert app.log[-2:] == ["store", "ack"]
 
 
+async def test_what_was_rejected_is_out_before_the_row_that_would_skip_it_the_next_time(
+    app, writer
+):
+    owned = partition()
+    owned.urgent["attic"] = dirty(owned, "attic", fired())
+    owned.rejected.append(Rejection(b"k", b"?", []))
+    await writer.announce([owned])
+    assert app.log[:2] == [app.names.rejected, app.names.changelog]
+    assert owned.rejected == []
+
+
+async def test_many_that_have_decided_an_event_at_once_go_out_in_slices(app, writer, monkeypatch):
+    monkeypatch.setattr(module, "SLICE", 2)
+    owned = partition()
+    for name in "abcde":
+        owned.urgent[name] = dirty(owned, name, fired())
+    await writer.announce([owned])
+    assert app.log.count("store") == 3
+    assert [record.key for record in app.producer.to(app.names.alerts)] == [
+        *map(str.encode, "abcde")
+    ]
+    assert owned.urgent == {}
+
+
 async def test_a_row_that_is_ahead_of_its_partition_keeps_what_it_has_seen_of_elsewhere(
     app, writer
 ):
@@ -392,6 +416,27 @@ async def test_what_holds_is_told_again_behind_what_a_former_owner_announced_lat
     assert len(asked) == 1
 
 
+async def test_what_is_told_again_is_no_hole_though_what_was_told_went_out_in_several_batches(
+    app, writer, monkeypatch
+):
+    asked = []
+
+    async def covered(_: Any, tp: Any, start: int, end: int) -> list[Outbound]:
+        asked.append((start, end))
+        return [Outbound(b"cellar|battery", b"old")]
+
+    monkeypatch.setattr(module, "covered", covered)
+    owned = partition()
+    owned.open_next = 7
+    app.producer.next[app.names.alerts_open] = 9
+    dirty(owned, "attic", fired(), fired(2))  # each a batch of its own in these tests
+    await writer.flush([owned])
+    dirty(owned, "attic", fired(3))
+    await writer.flush([owned])
+    assert asked == [(7, 9)]
+    assert owned.open_next == app.producer.next[app.names.alerts_open]
+
+
 async def test_an_owner_writes_over_what_an_older_one_wrote_late(app, writer, hole):
     hole.append(Theirs(0, b"cellar", Row(Device("cellar"), [9, -1], []).packed(6)))
     app.producer.next[app.names.changelog] = 1
@@ -425,6 +470,6 @@ def test_a_cut_takes_everything_and_leaves_nothing():
     cut = take_cut(owned)
     part = take_slice(owned, cut.rows, cut.origins)
     assert [key for key, _ in part.rows + cut.own] == [b"attic", PARTITION_KEY]
-    assert (len(cut.rejected), len(part.windows), len(part.announced)) == (1, 1, 1)
-    assert take_cut(owned)[1:] == ([], [], {}, [], [])
-    assert take_slice(owned, [], None) == ([], [], [])
+    assert (len(part.rejected), len(part.windows), len(part.announced)) == (1, 1, 1)
+    assert take_cut(owned)[1:] == ([], [], {}, [])
+    assert take_slice(owned, [], None) == ([], [], [], [])
