@@ -12,7 +12,7 @@ from pipeline.backtest.recording import Batch, Unreadable
 from pipeline.names import LARGEST_RECORD
 from pipeline.records import Rejected, objects
 
-CHUNK: Final = 1 << 15  # bytes; with more, what was decoded has left the processor's cache
+CHUNK: Final = 1 << 17  # bytes
 LONGEST_ROW: Final = 1 << 18  # of CSV; what is longer comes in pieces, and is no row
 ROWS: Final = 1_000  # of a batch
 DELIMITERS: Final = ",;\t"
