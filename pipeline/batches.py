@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from pipeline.names import LARGEST_RECORD
@@ -56,7 +57,8 @@ class Batches:
             if not _fits(batch, key, value, headers):
                 written.append(await self._send(producer, batch, topic, partition, count))
                 batch, count = producer.create_batch(), 0
-                _fits(batch, key, value, headers)  # the first one always does
+                if not _fits(batch, key, value, headers):  # never yet: the first one always did
+                    raise MessageSizeTooLargeError(f"a record of {len(value or b'')} bytes")
             count += 1
         if count:
             written.append(await self._send(producer, batch, topic, partition, count))

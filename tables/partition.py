@@ -97,10 +97,10 @@ class Partition:
         # devices that are offline, or about to be: when they were found so, and when it was due
         self.silent: dict[str, tuple[float, float]] = {}
         self.plan = Plan()  # when to send checks
-        self.undelivered = 0  # events decided since the last cut
-        self.unflushed = 0  # bytes of readings taken since then
+        self.undelivered = 0  # events that wait to be written and announced
+        self.unflushed = 0  # bytes of readings taken since the last cut
         self.unjudged: list[str] = []  # devices that other rules may have judged, for a sweep
-        self.windows: list[ClosedWindow] = []  # closed since the last cut
+        self.windows: list[ClosedWindow] = []  # closed, and not sent yet
         self.closed = False
 
     def row(self, device_id: str) -> Row:
