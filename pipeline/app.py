@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 from typing import Any
 
 from mode import Service
 
-from agents.detection import detection
+from agents.detection import detection, supervised
 from pipeline.garbage import seldom
+from pipeline.hugepages import HugePages
 from pipeline.settings import Settings, SettingsError
 from pipeline.streams import app
 from pipeline.watchdog import Watchdog
@@ -19,6 +21,8 @@ from pipeline.web.server import WebView
 __all__ = ["app"]
 
 log = logging.getLogger(__name__)
+
+SETTLE = 10.0  # seconds between two looks at whether what we keep has grown
 
 
 class Web(Service):
@@ -47,6 +51,15 @@ def _view(settings: Settings) -> WebView:
     return WebView(settings, detection.ownership.unready, judging)
 
 
+async def settle() -> None:
+    """Have the devices in huge pages, as far as there are any."""
+    pages = HugePages()
+    while not app.should_stop:
+        if pages.have_grown():
+            await asyncio.to_thread(pages.settle)
+        await asyncio.sleep(SETTLE)
+
+
 def start() -> None:
     watchdog.start()
     seldom()
@@ -58,4 +71,5 @@ app.on_positioned = detection.positioned
 app.web_service = Web()
 watchdog = Watchdog(app)
 detection.beat = watchdog.beat
+app.task(lambda: supervised(settle()))
 app.on_setup = start
