@@ -21,7 +21,7 @@ from faust.types import EventT
 
 from agents.item import Item, Origin
 from agents.judge import Judge
-from agents.order import Chunk, Order, Source
+from agents.order import Chunk, Order, Source, earliest
 from agents.ownership import Ownership
 from agents.rekeying import Forward, Forwarder
 from agents.writer import Closed, Writer
@@ -129,16 +129,24 @@ class Intake:
     def take_up(self, wall: float) -> int:
         """At most a slice of items, without an `await`; how many."""
         taken = 0
-        while taken < SLICE and (turn := self._order.turn(self._sources())):
-            source, until = turn
-            items = source.take(until, SLICE - taken)
+        while taken < SLICE and (ready := self._order.ready(self._sources())):
+            taken += self._take_from(ready, SLICE - taken, wall)
+        self._judge.report()
+        self._moved_at = time.monotonic() if taken else self._moved_at
+        return taken
+
+    def _take_from(self, ready: Sequence[Source], at_most: int, wall: float) -> int:
+        """In their order, until a chunk is used up; how many."""
+        taken = 0
+        while taken < at_most:
+            source, until = earliest(ready)
+            items = source.take(until, at_most - taken)
             for item in items:
                 self._take_up(source, item, wall)
             taken += len(items)
             if event := source.pop_taken():
                 self._done.append((source.partition, event))
-        self._judge.report()
-        self._moved_at = time.monotonic() if taken else self._moved_at
+                break
         return taken
 
     def _take_up(self, source: Source, item: Item, wall: float) -> None:

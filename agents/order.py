@@ -114,19 +114,15 @@ class Order:
         if self._unknown and not any(map(self.is_behind, sources)):
             self._unknown = False
 
-    def turn(self, sources: Sequence[Source]) -> Turn | None:
-        """None while it is nobody's."""
+    def ready(self, sources: Sequence[Source]) -> list[Source]:
+        """Those among which the `earliest` may be taken up, until a chunk of theirs is used up."""
         inboxes = [source for source in sources if source.is_inbox and self.is_behind(source)]
-        if inboxes:
-            return next((Turn(inbox, NEVER) for inbox in inboxes if inbox.chunks), None)
-        waiting = [source for source in sources if source.chunks]
-        if not waiting:
-            return None
-        if not (self._is_mixed or self._unknown):
-            return Turn(waiting[0], NEVER)
+        waiting = [source for source in inboxes or sources if source.chunks]
+        if inboxes or not (self._is_mixed or self._unknown):
+            return waiting[:1]
         if len(waiting) < len(sources) and self.missing(sources):
-            return None
-        return _earliest(waiting)
+            return []
+        return waiting
 
     def is_behind(self, source: Source) -> bool:
         return self._read_to(source) < source.backlog_end
@@ -160,7 +156,8 @@ class Order:
             )
 
 
-def _earliest(waiting: Sequence[Source]) -> Turn:
+def earliest(waiting: Sequence[Source]) -> Turn:
+    """Whose turn it is among these."""
     first, time, until = waiting[0], waiting[0].next_time(), NEVER
     for source in waiting[1:]:
         other = source.next_time()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-ALLOCATIONS: Final = 50_000  # more objects than before, until the young ones are looked at
+ALLOCATIONS: Final = 200_000  # more objects than before, until the young ones are looked at
 
 
 def seldom() -> None:

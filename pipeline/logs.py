@@ -24,8 +24,13 @@ def logging_config(level: str) -> dict[str, Any]:
         },
         "root": {"level": "WARNING", "handlers": ["libraries"]},
         "loggers": {
-            name: {"level": level, "handlers": ["ours"], "propagate": False}
-            for name, level in levels.items()
+            # Faust's command line sets the root logger to DEBUG: thousands of records a second
+            # would be made, for no handler to take
+            "aiokafka": {"level": "WARNING"},
+            **{
+                name: {"level": level, "handlers": ["ours"], "propagate": False}
+                for name, level in levels.items()
+            },
         },
     }
 

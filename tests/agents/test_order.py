@@ -8,7 +8,7 @@ import pytest
 from faust.types import TP
 
 from agents.item import Item
-from agents.order import Chunk, Order, Source
+from agents.order import Chunk, Order, Source, earliest
 from tables.partition import READINGS
 from tests.agents.shell import T0, Event, Owner, Record
 
@@ -47,10 +47,11 @@ class Sources(Owner):
     def go_on(self) -> list[tuple[int, float]]:
         """Take up what can be; (partition, time) of each."""
         found = []
-        while turn := self.order.turn(self.all()):
-            origins = [item.origin() for item in turn.source.take(turn.until, 500)]
+        while ready := self.order.ready(self.all()):
+            source, until = earliest(ready)
+            origins = [item.origin() for item in source.take(until, 500)]
             found += [(origin.partition, origin.timestamp / 1000 - T0) for origin in origins]
-            turn.source.pop_taken()
+            source.pop_taken()
         return found
 
     def ending(self, **ends: int) -> None:
