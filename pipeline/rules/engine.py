@@ -64,7 +64,9 @@ class Engine:
     until somebody takes it (`take_closed`).
     `calm`: no device has anything due sooner than this after its last reading, reminders apart."""
 
-    __slots__ = ("_closed", "calm", "max_lateness", "max_skew", "rulebook", "window")
+    __slots__ = (
+        "_closed", "_end", "_start", "calm", "max_lateness", "max_skew", "rulebook", "window",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -79,6 +81,10 @@ class Engine:
         self.window: Final = window
         self.calm: Final = rulebook.shortest
         self._closed: list[window_.Closed] = []
+        # of the window that was opened last: plain Python has the same two numbers then for most
+        # devices, and finds them in the cache
+        self._start = UNKNOWN
+        self._end = UNKNOWN
 
     def reading(
         self,
@@ -386,7 +392,9 @@ class Engine:
                 return
             self._close_window(device)
             start = window_.start_of(time, self.window)
-            device.open_window(start, start + self.window)
+            if start != self._start:
+                self._start, self._end = start, start + self.window
+            device.open_window(self._start, self._end)
         device.count(values, time)
 
     def _count_into_closed(self, device: Device, values: dict[str, float], time: float) -> None:
