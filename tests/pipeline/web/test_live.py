@@ -126,7 +126,7 @@ async def test_a_repeat_of_what_was_open_at_the_start_goes_to_no_one(
     log: AlertLog, settings: Settings
 ) -> None:
     await log.to_alerts(event(), at=long_ago())
-    await log.to_open(event())
+    await log.to_open(event(), at=long_ago())
     repeated = metric("smart_iot_web_events_repeated_total")
     async with running(settings) as site:
         await site.until_ready()
