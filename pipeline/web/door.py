@@ -11,7 +11,6 @@ from typing import Any, Final
 from aiohttp import WSMsgType, web
 
 from pipeline.access import EVERYTHING, READ, Scope
-from pipeline.metrics import CLOSE_CODES, VIEWERS_CLOSED, label
 from pipeline.records import iso
 from pipeline.settings import Settings
 from pipeline.web.addresses import counted_for
@@ -66,14 +65,13 @@ class Door:
         if (transport := request.transport) is None:
             return ws
         viewer.connected(ws, writer, transport)
-        try:
-            scope = await self._scope(request, ws)
-            async with watch(viewer, scope):
-                await _listen(ws, viewer)
-        except Refused as refused:
-            viewer.end(refused.code, str(refused))
-        finally:
-            VIEWERS_CLOSED.labels(label(await viewer.ended(), CLOSE_CODES)).inc()
+        async with viewer.attended():
+            try:
+                scope = await self._scope(request, ws)
+                async with watch(viewer, scope):
+                    await _listen(ws, viewer)
+            except Refused as refused:
+                viewer.end(refused.code, str(refused))
         return ws
 
     async def _scope(self, request: web.Request, ws: web.WebSocketResponse) -> Scope:

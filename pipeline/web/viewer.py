@@ -10,15 +10,15 @@ while the others never wait for it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from pipeline.metrics import QUEUE_OVERFLOWS
+from pipeline.metrics import CLOSE_CODES, QUEUE_OVERFLOWS, VIEWERS_CLOSED, label
 
 GOING_AWAY = 1001  # this process ends
 ABNORMAL = 1006  # never sent: what a line that broke is counted as
@@ -56,18 +56,18 @@ class Viewer:
     """One viewer's line, and the end that was decided for it."""
 
     __slots__ = (
-        "_closing", "_later", "_limit", "_transport", "_waiting", "_why", "_writer", "_ws",
+        "_attended", "_later", "_limit", "_transport", "_waiting", "_why", "_writer", "_ws",
         "code", "covered", "heard",
     )  # fmt: skip
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._ws: web.WebSocketResponse | None = None
+        self._ws: web.WebSocketResponse
         self._transport: asyncio.Transport
         self._writer: AbstractStreamWriter
         self._waiting: deque[bytes] | None = None
         self._later: asyncio.Task[None] | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._attended: asyncio.Timeout | None = None
         self._why = b""
         self.code: int | None = None
         """Why we end it, once we do."""
@@ -80,8 +80,6 @@ class Viewer:
         self, ws: web.WebSocketResponse, writer: AbstractStreamWriter, transport: asyncio.Transport
     ) -> None:
         self._ws, self._writer, self._transport = ws, writer, transport
-        if self.code is not None:
-            self._closing = asyncio.create_task(self._close(ws, self.code))
 
     # What it is told.
 
@@ -111,7 +109,7 @@ class Viewer:
 
     def ping(self) -> None:
         """See whether it is there: it isn't where nothing came since the last time."""
-        if self._ws is None or self._transport.is_closing():
+        if self._attended is None or self._transport.is_closing():
             return
         if not self.heard:
             self._transport.abort()
@@ -123,7 +121,7 @@ class Viewer:
         return self._transport.get_write_buffer_size() <= PENDING
 
     async def _bring(self, first: Iterable[bytes | None]) -> None:
-        with contextlib.suppress(ConnectionError):
+        with suppress(ConnectionError):
             await self._write_all(first)
             while self._waiting:
                 await self._write(self._waiting.popleft())
@@ -146,19 +144,38 @@ class Viewer:
     # How it ends.
 
     def end(self, code: int, why: str = "") -> None:
-        """Close it, soon; the first reason counts."""
+        """Have whoever attends it close it; the first reason counts."""
         if self.code is None:
             self.code, self._why = code, why.encode()
-            if self._ws is not None:
-                self._closing = asyncio.create_task(self._close(self._ws, code))
+            if self._attended is not None:
+                self._attended.reschedule(asyncio.get_running_loop().time())
 
-    async def ended(self) -> int:
-        """Wait until nothing of it is left; the code that it ended with."""
-        if self._closing is not None:
-            await self._closing
+    @asynccontextmanager
+    async def attended(self) -> AsyncIterator[None]:
+        """Until it leaves, or we end it; then it is closed."""
+        try:
+            async with asyncio.timeout(None if self.code is None else 0) as self._attended:
+                yield
+        except TimeoutError:
+            if self.code is None:
+                raise
+        finally:
+            self._attended = None
+            await self._close()
+
+    async def _close(self) -> None:
         await self._stop_bringing()
-        left = self._ws.close_code if self._ws is not None else None
-        return self.code or left or ABNORMAL
+        code = self.code or self._ws.close_code or ABNORMAL
+        VIEWERS_CLOSED.labels(label(code, CLOSE_CODES)).inc()
+        try:
+            async with asyncio.timeout(STOP_GRACE if code == GOING_AWAY else CLOSE_GRACE):
+                # drain=False: aiohttp's drain waits on the very future that cancelling the task
+                # has cancelled, and would end us with it
+                await self._ws.close(code=code, message=self._why, drain=False)
+        except TimeoutError:
+            # at a stop the rest may still go out; else it would hold the memory that we want back
+            if code != GOING_AWAY:
+                self._transport.abort()
 
     async def _stop_bringing(self) -> None:
         later, self._later = self._later, None
@@ -168,15 +185,3 @@ class Viewer:
             if isinstance(ended, Exception):
                 raise ended
         self._waiting = None
-
-    async def _close(self, ws: web.WebSocketResponse, code: int) -> None:
-        await self._stop_bringing()
-        try:
-            async with asyncio.timeout(STOP_GRACE if code == GOING_AWAY else CLOSE_GRACE):
-                # drain=False: aiohttp's drain waits on the very future that cancelling the writer
-                # has cancelled, and would end us with it
-                await ws.close(code=code, message=self._why, drain=False)
-        except TimeoutError:
-            # at a stop the rest may still go out; else it would hold the memory that we want back
-            if code != GOING_AWAY:
-                self._transport.abort()
