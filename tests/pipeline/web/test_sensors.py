@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from pipeline.names import Names
 from pipeline.settings import Settings
@@ -182,12 +183,21 @@ async def test_a_viewer_that_falls_behind_is_closed_and_the_others_are_not(
             readings.viewer("other") as other,
         ):
             while metric("smart_iot_web_queue_overflows_total") == overflows:
-                one = json.dumps({"device_id": "slow", **many}).encode()
-                await produce(settings.bootstrap, topic, *[one] * 200, linger_ms=5)
+                await burst_of(settings, topic, json.dumps({"device_id": "slow", **many}), 2_000)
             await readings.say({"device_id": "other", "co2": 5})
             assert (await other.next())["co2"] == 5.0
             assert await Socket(slow).code() == 1013
     assert metric("smart_iot_web_queue_overflows_total") == overflows + 1
+
+
+async def burst_of(settings: Settings, topic: str, value: str, number: int) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, linger_ms=5)
+    await producer.start()
+    try:
+        for _ in range(number):
+            await producer.send(topic, value.encode())
+    finally:
+        await producer.stop()
 
 
 async def test_at_a_stop_a_viewer_is_told_that_the_server_goes_away(
