@@ -10,10 +10,6 @@ import dataclasses
 import logging
 import logging.config
 import signal
-from asyncio import AbstractEventLoop
-from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
 
 import click
 
@@ -39,8 +35,7 @@ def web(host: str | None, port: int | None) -> None:
     )
     logging.config.dictConfig(logging_config(settings.log_level))
     seldom()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings))
+    asyncio.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
@@ -56,11 +51,3 @@ async def _serve(settings: Settings) -> None:
         await ended.wait()
     finally:
         await view.stop()
-
-
-def _loop_factory() -> Callable[[], AbstractEventLoop] | None:
-    """uvloop's, where it is installed (the extra `fast`)."""
-    if find_spec("uvloop") is None:
-        return None
-    factory: Callable[[], AbstractEventLoop] = import_module("uvloop").new_event_loop
-    return factory

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -192,10 +193,10 @@ class Wanted:
         severities = frozenset(text for text in query.get("severity", "").split(",") if text)
         if unknown := sorted(severities - SEVERITIES):
             raise ValueError(f"severity {unknown[0]!r} is none of info, warning, danger")
-        return cls(device, rule, severities, query.get("suppressed") == "1")
+        return _same(cls(device, rule, severities, query.get("suppressed") == "1"))
 
     def within(self, scope: Scope) -> Wanted:
-        return replace(self, scope=scope)
+        return _same(replace(self, scope=scope))
 
     def has(self, alert: Alert) -> bool:
         return (
@@ -205,3 +206,9 @@ class Wanted:
             and (not self.rule or fnmatchcase(alert.rule, self.rule))
             and self.scope.sees(alert.device_id)
         )
+
+
+@lru_cache(1_000)
+def _same(wanted: Wanted) -> Wanted:
+    """One object for equal wishes: most viewers have the same."""
+    return wanted

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Final
 
 from aiohttp import WSMsgType, web
@@ -21,8 +21,8 @@ from pipeline.web.viewer import NO_TOKEN, TOO_SMALL_A_SCOPE, Refused, Viewer
 LARGEST_MESSAGE: Final = 4096  # bytes; of what a viewer says we listen to its token alone
 TOKEN_WITHIN: Final = 5.0  # seconds
 
-Watch = Callable[[Viewer, Scope], AbstractAsyncContextManager[None]]
-"""While this is entered, the viewer is told what it came for. Refused where that can't be."""
+Watch = Callable[[Viewer, Scope], Awaitable[AbstractContextManager[None]]]
+"""While that is entered, the viewer is told what it came for. Refused where that can't be."""
 
 
 class Door:
@@ -34,18 +34,13 @@ class Door:
         self._gate = gate
 
     async def admit(
-        self, request: web.Request, problem: str | None, asked: Callable[[], Watch]
+        self, request: web.Request, problem: str | None, watch: Watch
     ) -> web.StreamResponse:
-        """A viewer's life, or a refusal. `problem`: why nobody can watch now; `asked` says for
-        what it came, and raises ValueError, in words, where that can't be meant."""
+        """A viewer's life, or a refusal. `problem`: why nobody can watch now."""
         if not web.WebSocketResponse().can_prepare(request):
             return refusal(400, "this is a stream of messages: open it as a WebSocket (ws://…)")
         if problem is not None:
             return refusal(503, problem)
-        try:
-            watch = asked()
-        except ValueError as error:
-            return refusal(400, str(error))
         try:
             with self._hub.place(self._address(request)) as viewer:
                 return await self._attend(request, viewer, watch)
@@ -65,14 +60,15 @@ class Door:
         if (transport := request.transport) is None:
             return ws
         viewer.connected(ws, writer, transport)
-        async with viewer.attended():
-            try:
-                scope = await self._scope(request, ws)
-                async with watch(viewer, scope):
-                    await _listen(ws, viewer)
-            except Refused as refused:
-                viewer.end(refused.code, str(refused))
+        await viewer.attended(self._life(request, ws, viewer, watch))
         return ws
+
+    async def _life(
+        self, request: web.Request, ws: web.WebSocketResponse, viewer: Viewer, watch: Watch
+    ) -> None:
+        scope = await self._scope(request, ws)
+        with await watch(viewer, scope):
+            await _listen(ws, viewer)
 
     async def _scope(self, request: web.Request, ws: web.WebSocketResponse) -> Scope:
         if not self._gate.asks_for_tokens:

@@ -7,7 +7,6 @@ WebSocket alike.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
@@ -22,8 +21,6 @@ ME: Final = frozenset({"/api/me/", "/api/me"})
 READING: Final = frozenset({"GET", "HEAD"})
 PREFLIGHT_SECONDS: Final = 600
 _SCOPE: Final = web.RequestKey("scope", Scope)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def scope_of(request: web.Request) -> Scope:
@@ -40,23 +37,23 @@ class Gate:
     def asks_for_tokens(self) -> bool:
         return bool(self._tokens)
 
-    @web.middleware
-    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    def refuses(self, request: web.Request) -> web.Response | None:
+        """The answer for who may not pass; None where the request goes on."""
         if request.path in OPEN or request.path.startswith(STATIC):
-            return await handler(request)
+            return None
         if problem := self._foreign(request):
             return refusal(403, problem)
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-            return self._preflight(request)
+            return self._preflight()
         if request.path.startswith(STREAMS):  # which ask themselves: a browser sends no header
-            return await handler(request)
+            return None
         scope = self.scope(request)
         if scope is None:
             return _unknown()
         if problem := _too_small(request, scope):
             return refusal(403, problem)
         request[_SCOPE] = scope
-        return await handler(request)
+        return None
 
     def scope(self, request: web.Request) -> Scope | None:
         """By its header, where tokens are asked for."""
@@ -97,7 +94,7 @@ class Gate:
             return "this page's origin may change nothing; open the page that we serve"
         return None
 
-    def _preflight(self, request: web.Request) -> web.Response:
+    def _preflight(self) -> web.Response:
         """What a page of another origin, one that may, is allowed to send."""
         headers = {
             "Access-Control-Allow-Methods": "GET, POST, DELETE",

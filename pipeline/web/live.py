@@ -4,17 +4,18 @@ events out."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final, NoReturn
 
 from aiohttp import web
 
+from pipeline.access import Scope
 from pipeline.web.alerts import Alert, Wanted
 from pipeline.web.cursor import Cursor
-from pipeline.web.door import Door, Watch, connection
+from pipeline.web.door import Door, connection
 from pipeline.web.feed import Feed
-from pipeline.web.hub import Hub
+from pipeline.web.gate import refusal
+from pipeline.web.hub import Hub, Member
 from pipeline.web.viewer import TRY_AGAIN_LATER, Refused, Viewer, framed
 
 WISHES: Final = 16  # of which the backlog is kept for the next who comes with it
@@ -29,11 +30,12 @@ class Live:
         self._backlogs = Backlogs()
 
     async def alerts(self, request: web.Request) -> web.StreamResponse:
-        def asked() -> Watch:
-            wanted, cursor = Wanted.of(request.query), request.query.get("cursor")
-            return lambda viewer, scope: self._watching(viewer, wanted.within(scope), cursor)
-
-        return await self._door.admit(request, self._feed.unknown(), asked)
+        try:
+            wanted = Wanted.of(request.query)
+        except ValueError as error:
+            return refusal(400, str(error))
+        watch = partial(self._watching, wanted, request.query.get("cursor"))
+        return await self._door.admit(request, self._feed.unknown(), watch)
 
     async def ping(self) -> NoReturn:
         """Tell every viewer at times that the line is alive: a page can't see WebSocket pings."""
@@ -44,20 +46,19 @@ class Live:
                     cursor = self._feed.cursor()
                     await self._hub.tell(framed(connection(event="ping", cursor=cursor)))
 
-    @asynccontextmanager
     async def _watching(
-        self, viewer: Viewer, wanted: Wanted, asked: str | None
-    ) -> AsyncIterator[None]:
+        self, asked_for: Wanted, asked: str | None, viewer: Viewer, scope: Scope
+    ) -> Member[Wanted]:
+        wanted = asked_for.within(scope)
         cursor = Cursor.read(asked) if asked is not None else None
         if cursor is not None:
             await self._feed.reach(cursor)
         if problem := self._feed.unknown():
             raise Refused(TRY_AGAIN_LATER, problem)
-        # what it is told is taken and the viewer joined without an await: the rest comes live
-        with self._hub.joined(viewer, wanted):
-            if cursor is None or not self._recover(viewer, wanted, cursor):
-                self._begin(viewer, wanted, None if asked is None else False)
-            yield
+        # what it is told is taken, and the viewer joined, without an await: the rest comes live
+        if cursor is None or not self._recover(viewer, wanted, cursor):
+            self._begin(viewer, wanted, None if asked is None else False)
+        return self._hub.joined(viewer, wanted)
 
     def _recover(self, viewer: Viewer, wanted: Wanted, cursor: Cursor) -> bool:
         """Tell it exactly what it missed; False where that can't be proven."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
+from functools import partial
 from typing import NoReturn, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -28,9 +28,9 @@ from pipeline.records import Rejected, decode
 from pipeline.rules.engine import Engine, Reading
 from pipeline.rulesource import rules_of
 from pipeline.settings import Settings
-from pipeline.web.door import Door, Watch, connection
+from pipeline.web.door import Door, connection
 from pipeline.web.fleet import message
-from pipeline.web.hub import grouped, put_all
+from pipeline.web.hub import Member, put_all
 from pipeline.web.source import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -85,42 +85,36 @@ class Sensors:
     # A viewer's way.
 
     async def every(self, request: web.Request) -> web.StreamResponse:
-        return await self._door.admit(request, None, lambda: self._every)
+        return await self._door.admit(request, None, self._every)
 
     async def one(self, request: web.Request, device_id: str) -> web.StreamResponse:
-        watch: Watch = lambda viewer, scope: self._one(viewer, scope, device_id)  # noqa: E731
-        return await self._door.admit(request, None, lambda: watch)
+        return await self._door.admit(request, None, partial(self._one, device_id))
 
-    @asynccontextmanager
-    async def _every(self, viewer: Viewer, scope: Scope) -> AsyncIterator[None]:
-        async with self._watching(self._of_all, scope, viewer, "all devices"):
-            yield
+    async def _every(self, viewer: Viewer, scope: Scope) -> Member[Scope]:
+        return await self._watching(self._of_all, scope, viewer, "all devices")
 
-    @asynccontextmanager
-    async def _one(self, viewer: Viewer, scope: Scope, device_id: str) -> AsyncIterator[None]:
+    async def _one(self, device_id: str, viewer: Viewer, scope: Scope) -> Member[str]:
         if not scope.sees(device_id):
             raise Refused(TOO_SMALL_A_SCOPE, "this token may not see that device")
-        async with self._watching(self._of_one, device_id, viewer, device_id):
-            yield
+        return await self._watching(self._of_one, device_id, viewer, device_id)
 
-    @asynccontextmanager
     async def _watching(
         self, groups: dict[Key, set[Viewer]], key: Key, viewer: Viewer, whose: str
-    ) -> AsyncIterator[None]:
+    ) -> Member[Key]:
         self._watchers += 1
         self._watched.set()
         try:
             await self._until_positioned()
-            # from here on it is told every reading
-            with grouped(groups, key, viewer):
-                words = f"Connected to the readings of {whose}"
-                viewer.begin(framed(connection(message=words, cursor=None, recovered=None)), ())
-                yield
-        finally:
-            self._watchers -= 1
-            self._nobody()
+        except BaseException:
+            self._left()
+            raise
+        # from here on it is told every reading
+        words = f"Connected to the readings of {whose}"
+        viewer.begin(framed(connection(message=words, cursor=None, recovered=None)), ())
+        return Member(groups, key, viewer, self._left)
 
-    def _nobody(self) -> None:
+    def _left(self) -> None:
+        self._watchers -= 1
         if not self._of_all:
             self._waiting.clear()
         if not self._watchers:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Final
+from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -150,15 +150,16 @@ class Viewer:
             if self._attended is not None:
                 self._attended.reschedule(asyncio.get_running_loop().time())
 
-    @asynccontextmanager
-    async def attended(self) -> AsyncIterator[None]:
-        """Until it leaves, or we end it; then it is closed."""
+    async def attended(self, life: Coroutine[Any, Any, None]) -> None:
+        """Until its life is over, or we end it; then it is closed."""
         try:
             async with asyncio.timeout(None if self.code is None else 0) as self._attended:
-                yield
+                await life
         except TimeoutError:
             if self.code is None:
                 raise
+        except Refused as refused:
+            self.code, self._why = refused.code, str(refused).encode()
         finally:
             self._attended = None
             await self._close()

@@ -72,9 +72,7 @@ class Views:
         self._ready = ready
 
     def application(self) -> web.Application:
-        app = web.Application(
-            middlewares=[json_errors, self._gate.guard], client_max_size=LARGEST_BODY
-        )
+        app = web.Application(middlewares=[self._guarded], client_max_size=LARGEST_BODY)
         app.on_response_prepare.append(self._headers)
         for path, view in {
             "/": self.page,
@@ -148,7 +146,22 @@ class Views:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
 
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: View) -> web.StreamResponse:
+        try:
+            refused = self._gate.refuses(request)
+            return await handler(request) if refused is None else refused
+        except web.HTTPNotFound:
+            return refusal(404, f"nothing is at {request.path}")
+        except web.HTTPClientError as error:
+            response = refusal(error.status, error.text or error.reason)
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+            return response
+
     async def _headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        if isinstance(response, web.WebSocketResponse):
+            return  # no browser heeds them there, and each viewer would keep them
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
         origin = request.headers.get("Origin")
@@ -184,16 +197,3 @@ def of_a_device(prefix: str, view: DeviceView) -> View:
 
 def json_body(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json", charset="utf-8")
-
-
-@web.middleware
-async def json_errors(request: web.Request, handler: View) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPNotFound:
-        return refusal(404, f"nothing is at {request.path}")
-    except web.HTTPClientError as error:
-        response = refusal(error.status, error.text or error.reason)
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response
