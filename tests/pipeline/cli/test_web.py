@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import ssl
 import subprocess
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,7 +73,7 @@ def test_a_port_in_use_is_said_in_one_line() -> None:
             assert "is in use" in program.lines.rest()[-1]
 
 
-def test_with_a_certificate_it_speaks_tls_and_nothing_else(tmp_path: Path) -> None:
+async def test_with_a_certificate_it_speaks_tls_and_nothing_else(tmp_path: Path) -> None:
     cert, key = certificate(tmp_path)
     environment = {
         "SMART_IOT_BOOTSTRAP": "127.0.0.1:1",
@@ -86,10 +84,11 @@ def test_with_a_certificate_it_speaks_tls_and_nothing_else(tmp_path: Path) -> No
         url = address(program)
         assert url.startswith("https://127.0.0.1:")
         trusting = ssl.create_default_context(cafile=cert)
-        with urllib.request.urlopen(url + "-/healthy", context=trusting) as answer:
-            assert json.load(answer) == {"healthy": True}
-        with pytest.raises(OSError):
-            urllib.request.urlopen(url.replace("https", "http") + "-/healthy")
+        async with aiohttp.ClientSession() as client:
+            async with client.get(url + "-/healthy", ssl=trusting) as answer:
+                assert await answer.json() == {"healthy": True}
+            with pytest.raises(aiohttp.ClientError):
+                await client.get(url.replace("https", "http") + "-/healthy")
         program.signal(signal.SIGINT)
         assert program.code() == 0
 
