@@ -78,13 +78,15 @@ class Watching:
                 await asyncio.sleep(self._pause)
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
+    def cursor(self) -> str | None:
+        """Where we are, if all that we were to be told before is here."""
+        return None if self._missing > 0 else self._cursor
+
     async def _watch(self, session: aiohttp.ClientSession) -> str:
         """One connection; why it ended."""
         address = self._address
-        if self._missing > 0:
-            self._cursor = None
-        if self._cursor:
-            address = address.update_query(cursor=self._cursor)
+        if cursor := self.cursor():
+            address = address.update_query(cursor=cursor)
         try:
             async with session.ws_connect(
                 address,
@@ -130,7 +132,7 @@ class Watching:
             self._show(event)
 
     def _remember(self, event: dict[str, Any]) -> None:
-        """Where we are: at a welcome's cursor only once the open alerts that follow it are here."""
+        """A welcome's cursor counts once the open alerts that follow it are here."""
         cursor, backlog = event.get("cursor"), event.get("backlog")
         if isinstance(cursor, str):
             self._cursor = cursor
@@ -144,6 +146,8 @@ class Watching:
         self._pause = FIRST_PAUSE
         if event.get("recovered") is False:
             click.echo("connected again; what is open now follows", err=True)
+        elif event.get("recovered"):
+            click.echo("connected again, where it was", err=True)
 
     def _is_news(self, event: dict[str, Any]) -> bool:
         alert_id, seq = event.get("alert_id"), event.get("seq")

@@ -60,15 +60,20 @@ class Door:
         if (transport := request.transport) is None:
             return ws
         viewer.connected(ws, writer, transport)
-        await viewer.attended(self._life(request, ws, viewer, watch))
+        try:
+            async with viewer.until_ended():
+                try:
+                    scope = await self._scope(request, ws)
+                    with await watch(viewer, scope):
+                        await _listen(ws, viewer)
+                except Refused as refused:
+                    viewer.end(refused.code, str(refused))
+        except TimeoutError:
+            if viewer.code is None:
+                raise
+        finally:
+            await viewer.close()
         return ws
-
-    async def _life(
-        self, request: web.Request, ws: web.WebSocketResponse, viewer: Viewer, watch: Watch
-    ) -> None:
-        scope = await self._scope(request, ws)
-        with await watch(viewer, scope):
-            await _listen(ws, viewer)
 
     async def _scope(self, request: web.Request, ws: web.WebSocketResponse) -> Scope:
         if not self._gate.asks_for_tokens:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -150,21 +150,14 @@ class Viewer:
             if self._attended is not None:
                 self._attended.reschedule(asyncio.get_running_loop().time())
 
-    async def attended(self, life: Coroutine[Any, Any, None]) -> None:
-        """Until its life is over, or we end it; then it is closed."""
-        try:
-            async with asyncio.timeout(None if self.code is None else 0) as self._attended:
-                await life
-        except TimeoutError:
-            if self.code is None:
-                raise
-        except Refused as refused:
-            self.code, self._why = refused.code, str(refused).encode()
-        finally:
-            self._attended = None
-            await self._close()
+    def until_ended(self) -> asyncio.Timeout:
+        """Interrupts whoever attends it, with TimeoutError, once it is to end."""
+        self._attended = asyncio.timeout(None if self.code is None else 0)
+        return self._attended
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """When its life is over, whoever ended it: nothing of it is left then."""
+        self._attended = None
         await self._stop_bringing()
         code = self.code or self._ws.close_code or ABNORMAL
         VIEWERS_CLOSED.labels(label(code, CLOSE_CODES)).inc()
