@@ -13,9 +13,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import suppress
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -285,7 +285,7 @@ class Feed:
                 if (alert := self._news(record)) is not None
             ]
             if news:
-                await self._hub.publish([(alert, frame) for _, alert, frame in news])
+                await _whole(self._hub.publish([(alert, frame) for _, alert, frame in news]))
         wall = time.time()
         for record, alert, _ in news:
             EVENTS_RELAYED.labels(label(alert.event, EVENTS)).inc()
@@ -332,6 +332,17 @@ class Feed:
     def _remember(self, record: Record, alert: Alert) -> None:
         at = record.timestamp / 1000
         self._recent.add(Told(at, record.partition, record.offset, alert))
+
+
+async def _whole(publishing: Coroutine[Any, Any, None]) -> None:
+    """Though we are cancelled meanwhile: the cursor is beyond what it tells, so whoever weren't
+    told would never be."""
+    task = asyncio.create_task(publishing)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 async def _since(consumer: AIOKafkaConsumer, tps: list[TopicPartition], seconds: float) -> Offsets:
