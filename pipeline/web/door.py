@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -91,8 +92,11 @@ class Door:
 
 async def _token(ws: web.WebSocketResponse) -> str:
     """Of the first message, as browsers send it; empty where none came."""
-    with suppress(TimeoutError, ValueError, RecursionError):
-        message = await ws.receive(timeout=TOKEN_WITHIN)
+    with suppress(TimeoutError, ValueError, RecursionError, ConnectionError):
+        async with asyncio.timeout(TOKEN_WITHIN):
+            while (message := await ws.receive()).type in (WSMsgType.PING, WSMsgType.PONG):
+                if message.type is WSMsgType.PING:
+                    await ws.pong(message.data)
         said = json.loads(message.data) if message.type is WSMsgType.TEXT else None
         if isinstance(said, dict) and said.get("type") == "auth":
             return str(said.get("token", ""))

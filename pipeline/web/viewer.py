@@ -31,6 +31,7 @@ TOO_SMALL_A_SCOPE = 4403
 PENDING: Final = 64 << 10  # bytes that may wait in a transport before messages wait here
 BREATH: Final = 100  # messages to one viewer between two turns of the event loop
 CLOSE_GRACE, STOP_GRACE = 5.0, 1.5  # seconds a viewer has to answer our close; a stop has 2 in all
+LONGEST_REASON: Final = 123  # bytes that a close frame has room for (RFC 6455, 5.5)
 PING: Final = b"\x89\x00"
 
 
@@ -87,7 +88,8 @@ class Viewer:
         """The frame of its welcome, then others (None: nothing, but it took time to find out),
         before anything else that it is told."""
         self._transport.write(welcome)
-        self._later = asyncio.create_task(self._bring(rest))
+        if rest:
+            self._later = asyncio.create_task(self._bring(rest))
 
     def put(self, frames: Sequence[bytes], joined: bytes) -> None:
         """Frames, and the same as one."""
@@ -146,7 +148,8 @@ class Viewer:
     def end(self, code: int, why: str = "") -> None:
         """Have whoever attends it close it; the first reason counts."""
         if self.code is None:
-            self.code, self._why = code, why.encode()
+            self.code = code
+            self._why = why.encode()[:LONGEST_REASON].decode(errors="ignore").encode()
             if self._attended is not None:
                 self._attended.reschedule(asyncio.get_running_loop().time())
 

@@ -172,6 +172,15 @@ async def test_a_viewer_that_sends_no_token_is_closed_after_a_while(
     assert await (await authenticated(guarded)).code() == 4401
 
 
+async def test_a_ping_before_the_token_is_answered_and_is_no_wrong_token(guarded: Site) -> None:
+    viewer = await authenticated(guarded)
+    await viewer.socket.ping(b"early")
+    await viewer.socket.pong()
+    await viewer.socket.send_json({"type": "auth", "token": ADA})
+    assert (await viewer.next())["type"] == "connection"
+    await viewer.socket.close()
+
+
 async def test_a_token_in_the_address_is_none(guarded: Site) -> None:
     guarded.ws += f"?token={ALL}"
     assert await (await authenticated(guarded, "no")).code() == 4401

@@ -95,3 +95,14 @@ async def test_our_frames_and_those_of_aiohttp_do_not_mix() -> None:
         while (message := await ws.receive(timeout=PATIENCE)).type is aiohttp.WSMsgType.TEXT:
             assert len(set(message.data)) <= 2
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
+
+
+async def test_a_reason_is_as_long_as_a_close_frame_can_tell() -> None:
+    stream = Stream()
+    async with connected(stream) as ws:
+        for _ in range(300):
+            await ws.receive_str(timeout=PATIENCE)
+        stream.viewers[0].end(1013, "ü" * 100)
+        message = await ws.receive(timeout=PATIENCE)
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1013)
+        assert message.extra == "ü" * 61
