@@ -26,7 +26,9 @@ from pipeline.web.views import Views
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 4_096  # connections that wait to be accepted: all viewers come back at once
+# connections that wait to be accepted, when all viewers come back at once; asyncio accepts as many
+# without a turn of the event loop, so no more: 512 are some 20 ms
+BACKLOG = 512
 OTHER_FILES = 500  # beside the viewers' sockets
 SHUTDOWN_TIMEOUT = 2.0  # seconds that viewers have to take their close frame
 
