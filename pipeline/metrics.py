@@ -24,7 +24,7 @@ LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 )  # fmt: skip
 EVENTS = frozenset({"fired", "updated", "resolved", "acked", "reminder"})
-CLOSE_CODES = frozenset({1000, 1001, 1006, 1009, 1012, 1013})
+CLOSE_CODES = frozenset({1000, 1001, 1006, 1008, 1009, 1012, 1013, 4401, 4403})
 
 
 def label(value: object, known: frozenset[str] | frozenset[int]) -> str:

@@ -195,12 +195,16 @@ _decode_json = json.JSONDecoder(object_pairs_hook=_unique).decode
 _decode_long_ints = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_int).decode
 
 
+def is_device_id(text: str) -> bool:
+    return text not in (".", "..") and _DEVICE_ID.fullmatch(text) is not None
+
+
 def _device_id(given: Any) -> str:
     if given is None:
         raise Rejected("no_device_id")
     if type(given) is int and abs(given) < _NO_DEVICE_ID_FROM:
         given = str(given)
-    if type(given) is not str or given in (".", "..") or not _DEVICE_ID.fullmatch(given):
+    if type(given) is not str or not is_device_id(given):
         raise Rejected("bad_device_id", ascii(given)[:200] if type(given) is str else "")
     return given
 

@@ -16,6 +16,7 @@ from pipeline.settings import SettingsError
 
 COMMANDS = (
     "up",
+    "web",
     "simulate",
     "publish",
     "watch",

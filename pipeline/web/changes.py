@@ -18,20 +18,23 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from pipeline import commands
+from pipeline.access import Scope
 from pipeline.commands import EVERYBODY, AckBody, Command, SilenceBody
 from pipeline.names import Names
 from pipeline.records import iso
 from pipeline.rules.silence import AT_MOST, Silence
 from pipeline.settings import Settings
 from pipeline.web.devices import Devices
-from pipeline.web.door import Door, refusal
 from pipeline.web.feed import Feed
+from pipeline.web.gate import refusal, scope_of
 from pipeline.web.source import existing
 
 LARGEST_BODY: Final = 8_192  # bytes
 PATIENCE: Final = 10.0  # seconds that the broker may take
 RATE: Final = 5.0  # changes a second of all who come, and so many at once:
 BURST: Final = 50.0
+
+BEYOND: Final = "this token may not change that: it goes beyond its devices"
 
 Body = TypeVar("Body", AckBody, SilenceBody)
 Change = Callable[[web.Request], Awaitable[web.Response]]
@@ -100,8 +103,7 @@ class Sender:
 class Changes:
     """The views of what can be changed."""
 
-    def __init__(self, door: Door, sender: Sender, feed: Feed, devices: Devices) -> None:
-        self._door = door
+    def __init__(self, sender: Sender, feed: Feed, devices: Devices) -> None:
         self._sender = sender
         self._feed = feed
         self._devices = devices
@@ -118,8 +120,6 @@ class Changes:
         """The change for who may make one, and not too often."""
 
         async def guarded(request: web.Request) -> web.Response:
-            if problem := self._door.forbids(request):
-                return refusal(403, problem)
             if request.method == "POST" and request.content_type != "application/json":
                 return refusal(415, "send Content-Type: application/json")
             if not self._allowance.take(time.monotonic()):
@@ -145,22 +145,29 @@ class Changes:
             if self._feed.is_resolved(alert_id):
                 return refusal(409, "the alert is resolved")
             return refusal(404, "no such alert is known")
+        if not scope_of(request).sees(alert.device_id):
+            return refusal(403, BEYOND)
         command = commands.acknowledge(alert.device_id, alert_id, body, time.time())
         await self._sender.send(command, alert.device_id.encode())
         return _accepted(command)
 
-    async def silences(self, _: web.Request) -> web.Response:
+    async def silences(self, request: web.Request) -> web.Response:
         """Those that aren't over, the one that ends first at the top."""
         if problem := self._devices.unknown():
             return refusal(503, problem)
         wall = time.time()
         known = sorted(self._devices.fleet.silences(), key=lambda one: (one.ends_at, one.id))
-        return web.json_response([_shown(one, wall) for one in known if one.ends_at > wall])
+        scope = scope_of(request)
+        return web.json_response(
+            [_shown(one, wall) for one in known if one.ends_at > wall and _covers(scope, one)]
+        )
 
     async def silence(self, request: web.Request) -> web.Response:
         if problem := self._devices.unknown():
             return refusal(503, problem)
         command = commands.silence(await read_body(request, SilenceBody), time.time())
+        if not scope_of(request).covers(command.device or "*"):
+            return refusal(403, BEYOND)
         known = {silence.id for silence in self._devices.fleet.silences()}
         if len(known) >= AT_MOST and command.silence_id not in known:
             return refusal(409, f"there are {AT_MOST} silences: end one first")
@@ -173,8 +180,11 @@ class Changes:
         silence_id, by = request.query.get("id", ""), request.query.get("by", "")
         if not silence_id or not 1 <= len(by) <= 128:
             return refusal(400, "say which silence and who: ?id=...&by=...")
-        if not any(silence.id == silence_id for silence in self._devices.fleet.silences()):
+        named = [one for one in self._devices.fleet.silences() if one.id == silence_id]
+        if not named:
             return refusal(404, "no such silence is known")
+        if not _covers(scope_of(request), named[0]):
+            return refusal(403, BEYOND)
         command = commands.unsilence(silence_id, by, time.time())
         await self._sender.send(command, EVERYBODY)
         return _accepted(command)
@@ -190,6 +200,10 @@ async def read_body(request: web.Request, kind: type[Body]) -> Body:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
+
+
+def _covers(scope: Scope, silence: Silence) -> bool:
+    return scope.covers(silence.device or "*")
 
 
 def _accepted(command: Command, **more: str) -> web.Response:

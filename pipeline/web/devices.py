@@ -17,6 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from pipeline.access import EVERYTHING, Scope
 from pipeline.metrics import DEVICES, ROWS_UNREADABLE
 from pipeline.names import Names
 from pipeline.settings import Settings
@@ -172,26 +173,28 @@ class Devices:
 
 class Listing:
     """Every device as one JSON list: made in slices, so that a large fleet delays no alert, and
-    once a second at most, however many ask."""
+    once a second at most, however many ask; for those who may not see all, each of their scopes."""
 
     def __init__(self, fleet: Fleet, show: Show) -> None:
         self._fleet = fleet
         self._show = show
-        self._made = -FRESH
-        self._body = b"[]"
+        self._made: dict[tuple[str, ...], tuple[float, bytes]] = {}
+        """Globs of a scope to when its list was made, and the list; there are few scopes."""
         self._making = asyncio.Lock()
 
-    async def body(self) -> bytes:
+    async def body(self, scope: Scope = EVERYTHING) -> bytes:
         async with self._making:
-            if time.monotonic() - self._made >= FRESH:
-                self._body = await self._make()
-                self._made = time.monotonic()
-            return self._body
+            made, body = self._made.get(scope.devices, (-FRESH, b""))
+            if time.monotonic() - made >= FRESH:
+                body = await self._make(scope)
+                self._made[scope.devices] = (time.monotonic(), body)
+            return body
 
-    async def _make(self) -> bytes:
+    async def _make(self, scope: Scope) -> bytes:
         wall, texts = time.time(), []
         for number, latest in enumerate(self._fleet.all(), 1):
-            texts.append(msgspec.json.encode(self._show(latest, wall)))
+            if scope.sees(latest.device_id):
+                texts.append(msgspec.json.encode(self._show(latest, wall)))
             if number % SLICE == 0:
                 await asyncio.sleep(0)
         return b"[" + b",".join(texts) + b"]"

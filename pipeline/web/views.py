@@ -11,11 +11,13 @@ import msgspec
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
+from pipeline.access import Scope
 from pipeline.metrics import REGISTRY
+from pipeline.records import is_device_id
 from pipeline.web.changes import LARGEST_BODY, Changes
 from pipeline.web.devices import Devices, Listing
-from pipeline.web.door import Door, refusal
 from pipeline.web.feed import Feed
+from pipeline.web.gate import Gate, refusal, scope_of
 from pipeline.web.live import Live
 from pipeline.web.rules import Rules
 from pipeline.web.sensors import Sensors
@@ -35,8 +37,13 @@ PAGE_POLICY = "; ".join(
 )
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cache-Control": "no-store",
 }
 
 View = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -48,7 +55,7 @@ class Views:
         self,
         feed: Feed,
         devices: Devices,
-        door: Door,
+        gate: Gate,
         live: Live,
         sensors: Sensors,
         changes: Changes,
@@ -57,7 +64,7 @@ class Views:
     ) -> None:
         self._feed = feed
         self._devices = devices
-        self._door = door
+        self._gate = gate
         self._live = live
         self._sensors = sensors
         self._changes = changes
@@ -65,7 +72,7 @@ class Views:
         self._ready = ready
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[json_errors], client_max_size=LARGEST_BODY)
+        app = web.Application(middlewares=[self._guarded], client_max_size=LARGEST_BODY)
         app.on_response_prepare.append(self._headers)
         for path, view in {
             "/": self.page,
@@ -74,6 +81,7 @@ class Views:
             "/api/alerts/active/": self.active,
             "/api/readings/latest_all/": self.latest_all,
             "/api/devices/": self.devices,
+            "/api/me/": self._gate.me,
             "/-/healthy": self.healthy,
             "/-/ready": self.ready,
             "/metrics": self.metrics,
@@ -95,20 +103,23 @@ class Views:
         headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}
         return web.FileResponse(STATIC / "index.html", headers=headers)
 
-    async def active(self, _: web.Request) -> web.Response:
+    async def active(self, request: web.Request) -> web.Response:
         """Every open alert, newest first, however old."""
         if problem := self._feed.unknown():
             return refusal(503, problem)
-        newest_first = reversed(self._feed.open_alerts())
+        sees = scope_of(request).sees
+        newest_first = (a for a in reversed(self._feed.open_alerts()) if sees(a.device_id))
         return json_body(b"[" + b",".join(alert.text for alert in newest_first) + b"]")
 
-    async def latest_all(self, _: web.Request) -> web.Response:
-        return await self._listing(self._devices.latest)
+    async def latest_all(self, request: web.Request) -> web.Response:
+        return await self._listing(self._devices.latest, scope_of(request))
 
-    async def devices(self, _: web.Request) -> web.Response:
-        return await self._listing(self._devices.cards)
+    async def devices(self, request: web.Request) -> web.Response:
+        return await self._listing(self._devices.cards, scope_of(request))
 
-    async def latest(self, _: web.Request, device_id: str) -> web.Response:
+    async def latest(self, request: web.Request, device_id: str) -> web.Response:
+        if not scope_of(request).sees(device_id):
+            return refusal(403, "this token may not see that device")
         if problem := self._devices.unknown():
             return refusal(503, problem)
         fleet = self._devices.fleet
@@ -117,10 +128,10 @@ class Views:
             return refusal(404, f"no device {device_id} is known")
         return json_body(msgspec.json.encode(fleet.item(latest, time.time())))
 
-    async def _listing(self, listing: Listing) -> web.Response:
+    async def _listing(self, listing: Listing, scope: Scope) -> web.Response:
         if problem := self._devices.unknown():
             return refusal(503, problem)
-        return json_body(await listing.body())
+        return json_body(await listing.body(scope))
 
     async def healthy(self, _: web.Request) -> web.Response:
         return web.json_response({"healthy": True})
@@ -135,13 +146,28 @@ class Views:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
 
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: View) -> web.StreamResponse:
+        try:
+            refused = self._gate.refuses(request)
+            return await handler(request) if refused is None else refused
+        except web.HTTPNotFound:
+            return refusal(404, f"nothing is at {request.path}")
+        except web.HTTPClientError as error:
+            response = refusal(error.status, error.text or error.reason)
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+            return response
+
     async def _headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        if isinstance(response, web.WebSocketResponse):
+            return  # no browser heeds them there, and each viewer would keep them
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
         origin = request.headers.get("Origin")
         response.headers["Vary"] = "Origin"
-        if origin and self._door.allows(request):
-            # a page under development on this machine polls us from its own port
+        if origin and self._gate.allows(request):
+            # a page of another origin that may, as one under development on this machine
             response.headers["Access-Control-Allow-Origin"] = origin
 
 
@@ -161,23 +187,13 @@ def of_a_device(prefix: str, view: DeviceView) -> View:
 
     async def told(request: web.Request) -> web.StreamResponse:
         rest = request.rel_url.raw_path.removeprefix(prefix)
-        return await view(request, unquote(rest.removesuffix("/")))
+        device_id = unquote(rest.removesuffix("/"))
+        if not is_device_id(device_id):
+            return refusal(400, "no device can have such an id")
+        return await view(request, device_id)
 
     return told
 
 
 def json_body(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json", charset="utf-8")
-
-
-@web.middleware
-async def json_errors(request: web.Request, handler: View) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPNotFound:
-        return refusal(404, f"nothing is at {request.path}")
-    except web.HTTPClientError as error:
-        response = refusal(error.status, error.text or error.reason)
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket
 import sys
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 
 from pipeline.settings import Settings
 from tests.pipeline.web.alert_log import PARTITIONS, AlertLog, event, long_ago, resolved
-from tests.pipeline.web.conftest import PATIENCE, Site, Socket, metric, running, until
+from tests.pipeline.web.conftest import PATIENCE, Site, Socket, metric, narrow, running, until
 
 SEEDS_VIEWER = """
 import asyncio
@@ -126,7 +125,7 @@ async def test_a_repeat_of_what_was_open_at_the_start_goes_to_no_one(
     log: AlertLog, settings: Settings
 ) -> None:
     await log.to_alerts(event(), at=long_ago())
-    await log.to_open(event())
+    await log.to_open(event(), at=long_ago())
     repeated = metric("smart_iot_web_events_repeated_total")
     async with running(settings) as site:
         await site.until_ready()
@@ -307,15 +306,6 @@ async def test_what_a_viewer_says_is_ignored(log: AlertLog, site: Site) -> None:
         await viewer.socket.send_bytes(b"\x00")
         await log.tell(event())
         assert await viewer.event() == ("a1", 1)
-
-
-def narrow(address: Any) -> socket.socket:
-    """A client's socket that takes little before its reader reads."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    made.setblocking(False)
-    return made
 
 
 async def test_a_slow_viewer_is_told_to_try_again_later_and_the_others_miss_nothing(

@@ -153,5 +153,5 @@ def test_nothing_of_the_web_view_imports_faust() -> None:
 
 
 async def test_the_topics_have_the_names_that_the_worker_gives_them(settings: Settings) -> None:
-    names, feed = Names(settings.topic_prefix), Feed(settings, Hub(1, 1))
+    names, feed = Names(settings.topic_prefix), Feed(settings, Hub(1, 1, 1))
     assert (feed._alerts_topic, feed._open_topic) == (names.alerts, names.alerts_open)
