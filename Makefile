@@ -2,7 +2,7 @@
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
 .PHONY: help demo venv test test-quick test-compiled soak bench-core bench bench-quick figure lint \
-	lock wheel screenshot clean
+	lock wheel schemas screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -123,6 +123,9 @@ lock: ## pin anew what setup.cfg asks for, with hashes
 	$(RUN) uv pip compile $(THROUGHPUT)/requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --upgrade --quiet \
 		--output-file $(THROUGHPUT)/requirements.lock
+
+schemas: venv ## write docs/schemas anew, of what the records are
+	$(RUN) pipeline.schemas docs/schemas
 
 screenshot: venv ## take docs/page.png anew (Chromium, Java and Maven are needed; about two minutes)
 	$(RUN) tests.screenshot docs/page.png

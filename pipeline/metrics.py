@@ -79,9 +79,20 @@ RELAY_SECONDS = Histogram(
 # --- the web view: devices and readings -----------------------------------------------------
 
 DEVICES = Gauge("smart_iot_web_devices", "devices that the view knows", registry=REGISTRY)
-ROWS_UNREADABLE = Counter(
-    "smart_iot_web_rows_unreadable",
-    "records of the device table's changelog that are no row of ours",
+RECORDS_UNREADABLE = Counter(
+    "smart_iot_web_records_unreadable",
+    "records that are none of ours, of the device table's changelog, the alerts or the windows",
+    ["what"],
+    registry=REGISTRY,
+)
+ALERTS_KEPT = Gauge(
+    "smart_iot_web_alerts_kept",
+    "alerts of the past in memory, each with its events",
+    registry=REGISTRY,
+)
+WINDOWS_KEPT = Gauge(
+    "smart_iot_web_windows_kept",
+    "closed windows in memory, for charts; SMART_IOT_WINDOWS_KEPT at the most",
     registry=REGISTRY,
 )
 READINGS_STREAMED = Counter(
@@ -183,6 +194,11 @@ FLUSH_SECONDS = Histogram(
     "smart_iot_flush_seconds",
     "One flush of a worker: changelog, store, alerts, acknowledgement",
     buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+WRONG_CLOCKS = Gauge(
+    "smart_iot_wrong_clocks",
+    "Devices of this worker's whose clock is known to be wrong: judged as of their arrival",
     registry=REGISTRY,
 )
 RECOVERY_LEFT = Gauge(

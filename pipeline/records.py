@@ -23,7 +23,8 @@ from pipeline.rules.engine import MAX_METRICS, Reading
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 32
 
-_DEVICE_ID: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
+DEVICE_ID: Final = r"[A-Za-z0-9._:@/-]{1,128}"
+_DEVICE_ID: Final = re.compile(DEVICE_ID)
 _NO_DEVICE_ID_FROM: Final = 10**128
 _LONGEST_NAME: Final = 64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -124,6 +124,9 @@ class Settings:
     viewer_queue: int = _setting(
         1_000, "messages a slow viewer may fall behind before it is dropped", _whole
     )
+    windows_kept: int = _setting(
+        500_000, "closed windows that a web view keeps in memory, for charts", _whole
+    )
     viewers_per_address: int = _setting(
         200, "WebSocket viewers at the most from one address other than loopback", _whole
     )
@@ -196,6 +199,7 @@ class Settings:
                 "viewer_queue",
                 "viewers_per_address",
                 "recovery_events",
+                "windows_kept",
             )
             if getattr(self, name) < 1
         ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -24,9 +24,11 @@ from pipeline.names import Names
 from pipeline.records import iso
 from pipeline.rules.silence import AT_MOST, Silence
 from pipeline.settings import Settings
+from pipeline.shapes import Severity, Time, one_of
 from pipeline.web.devices import Devices
 from pipeline.web.feed import Feed
 from pipeline.web.gate import refusal, scope_of
+from pipeline.web.history import History
 from pipeline.web.source import existing
 
 LARGEST_BODY: Final = 8_192  # bytes
@@ -38,6 +40,21 @@ BEYOND: Final = "this token may not change that: it goes beyond its devices"
 
 Body = TypeVar("Body", AckBody, SilenceBody)
 Change = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class ShownSilence(msgspec.Struct, frozen=True):
+    """What is kept quiet, and until when."""
+
+    silence_id: str
+    state: Annotated[str, one_of("pending", "active")]
+    device: str | None
+    rule: str | None
+    severity: Severity | None
+    by: str
+    comment: str | None
+    created_at: Time
+    starts_at: Time
+    ends_at: Time
 
 
 class Allowance:
@@ -103,10 +120,11 @@ class Sender:
 class Changes:
     """The views of what can be changed."""
 
-    def __init__(self, sender: Sender, feed: Feed, devices: Devices) -> None:
+    def __init__(self, sender: Sender, feed: Feed, devices: Devices, history: History) -> None:
         self._sender = sender
         self._feed = feed
         self._devices = devices
+        self._history = history
         self._allowance = Allowance(RATE, BURST)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -142,7 +160,7 @@ class Changes:
         body = await read_body(request, AckBody)
         alert = self._feed.find(alert_id)
         if alert is None:
-            if self._feed.is_resolved(alert_id):
+            if self._feed.is_resolved(alert_id) or self._history.is_resolved(alert_id):
                 return refusal(409, "the alert is resolved")
             return refusal(404, "no such alert is known")
         if not scope_of(request).sees(alert.device_id):
@@ -158,9 +176,8 @@ class Changes:
         wall = time.time()
         known = sorted(self._devices.fleet.silences(), key=lambda one: (one.ends_at, one.id))
         scope = scope_of(request)
-        return web.json_response(
-            [_shown(one, wall) for one in known if one.ends_at > wall and _covers(scope, one)]
-        )
+        shown = [_shown(one, wall) for one in known if one.ends_at > wall and _covers(scope, one)]
+        return web.json_response(body=msgspec.json.encode(shown))
 
     async def silence(self, request: web.Request) -> web.Response:
         if problem := self._devices.unknown():
@@ -210,16 +227,16 @@ def _accepted(command: Command, **more: str) -> web.Response:
     return web.json_response({"command_id": command.command_id, **more}, status=202)
 
 
-def _shown(silence: Silence, wall: float) -> dict[str, Any]:
-    return {
-        "silence_id": silence.id,
-        "state": "pending" if wall < silence.starts_at else "active",
-        "device": silence.device,
-        "rule": silence.rule,
-        "severity": silence.severity,
-        "by": silence.by,
-        "comment": silence.comment,
-        "created_at": iso(silence.created_at),
-        "starts_at": iso(silence.starts_at),
-        "ends_at": iso(silence.ends_at),
-    }
+def _shown(silence: Silence, wall: float) -> ShownSilence:
+    return ShownSilence(
+        silence_id=silence.id,
+        state="pending" if wall < silence.starts_at else "active",
+        device=silence.device,
+        rule=silence.rule,
+        severity=silence.severity,
+        by=silence.by,
+        comment=silence.comment,
+        created_at=iso(silence.created_at),
+        starts_at=iso(silence.starts_at),
+        ends_at=iso(silence.ends_at),
+    )

@@ -18,10 +18,12 @@ from pipeline.web.devices import Devices
 from pipeline.web.door import Door
 from pipeline.web.feed import Feed
 from pipeline.web.gate import Gate
+from pipeline.web.history import History
 from pipeline.web.hub import Hub
 from pipeline.web.live import Live
 from pipeline.web.rules import Judging, Rules
 from pipeline.web.sensors import Sensors
+from pipeline.web.stats import Statistics
 from pipeline.web.views import Views
 
 log = logging.getLogger(__name__)
@@ -51,14 +53,19 @@ class WebView:
         gate = Gate(settings)
         door = Door(settings, self._hub, gate)
         self._live = Live(door, self._hub, self._feed, ping_every)
-        self._devices = Devices(settings, lambda: self._feed.problem or ready())
+
+        def first() -> str | None:
+            return self._feed.problem or ready()
+
+        self._devices = Devices(settings, first)
+        self._history = History(settings, self._feed, first)
+        self._statistics = Statistics(settings, first)
         self._sensors = Sensors(settings, door, ping_every)
         sender = Sender(settings)
-        self._changes = Changes(sender, self._feed, self._devices)
+        self._changes = Changes(sender, self._feed, self._devices, self._history)
         rules = Rules(settings, sender, judging)
-        views = Views(
-            self._feed, self._devices, gate, self._live, self._sensors, self._changes, rules, ready
-        )
+        others = (self._changes, rules, self._history, self._statistics)
+        views = Views(self._feed, self._devices, gate, self._live, self._sensors, others, ready)
         app = views.application()
         app.on_shutdown.append(self._send_viewers_away)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
@@ -81,6 +88,8 @@ class WebView:
             asyncio.create_task(self._live.ping(), name="viewers' ping"),
             asyncio.create_task(self._hub.ping(), name="look for viewers that are gone"),
             asyncio.create_task(self._devices.run(), name="reading of the devices"),
+            asyncio.create_task(self._history.run(), name="reading of the alerts' history"),
+            asyncio.create_task(self._statistics.run(), name="reading of the windows"),
             asyncio.create_task(self._sensors.run(), name="sensor streams"),
         ]
         for task in self._tasks:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -14,12 +15,12 @@ from prometheus_client.exposition import choose_encoder
 from pipeline.access import Scope
 from pipeline.metrics import REGISTRY
 from pipeline.records import is_device_id
-from pipeline.web.changes import LARGEST_BODY, Changes
+from pipeline.web import asyncapi, openapi
+from pipeline.web.changes import LARGEST_BODY
 from pipeline.web.devices import Devices, Listing
 from pipeline.web.feed import Feed
 from pipeline.web.gate import Gate, refusal, scope_of
 from pipeline.web.live import Live
-from pipeline.web.rules import Rules
 from pipeline.web.sensors import Sensors
 
 STATIC = Path(__file__).parent / "static"
@@ -50,7 +51,13 @@ View = Callable[[web.Request], Awaitable[web.StreamResponse]]
 DeviceView = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
 
 
+class HasViews(Protocol):
+    def add_to(self, router: web.UrlDispatcher) -> None: ...
+
+
 class Views:
+    """`others` have views of their own, behind ours."""
+
     def __init__(
         self,
         feed: Feed,
@@ -58,8 +65,7 @@ class Views:
         gate: Gate,
         live: Live,
         sensors: Sensors,
-        changes: Changes,
-        rules: Rules,
+        others: Iterable[HasViews],
         ready: Callable[[], str | None],
     ) -> None:
         self._feed = feed
@@ -67,8 +73,7 @@ class Views:
         self._gate = gate
         self._live = live
         self._sensors = sensors
-        self._changes = changes
-        self._rules = rules
+        self._others = others
         self._ready = ready
 
     def application(self) -> web.Application:
@@ -82,6 +87,8 @@ class Views:
             "/api/readings/latest_all/": self.latest_all,
             "/api/devices/": self.devices,
             "/api/me/": self._gate.me,
+            "/api/openapi.json": openapi.served,
+            "/api/asyncapi.json": asyncapi.served,
             "/-/healthy": self.healthy,
             "/-/ready": self.ready,
             "/metrics": self.metrics,
@@ -94,8 +101,8 @@ class Views:
             "/ws/sensors/": self._sensors.one,
         }.items():
             app.router.add_get(prefix + "{device:.+}", of_a_device(prefix, device_view))
-        self._changes.add_to(app.router)
-        self._rules.add_to(app.router)
+        for other in self._others:
+            other.add_to(app.router)
         app.router.add_get("/static/{name}", static)
         return app
 
