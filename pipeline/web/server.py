@@ -36,7 +36,7 @@ class WebView:
         ready: Callable[[], str | None] = lambda: None,
         judging: Judging | None = None,
         *,
-        ping_every: float = 25.0,
+        ping_every: float = 5.0,
     ) -> None:
         self._settings = settings
         self._hub = Hub(settings.viewers, settings.viewer_queue)

@@ -1,0 +1,57 @@
+// An alert in; the values around it as a small line out, with the threshold and the moment itself.
+import { useEffect, useRef, useState } from "react";
+
+import { around } from "./around";
+import { trails } from "./model";
+import { useStore } from "./store";
+import type { Point } from "./trails";
+import type { AlertEvent } from "./wire";
+
+const WIDTH = 104, HEIGHT = 30, EDGE = 3;
+
+export function Sparkline({ event }: { event: AlertEvent }) {
+  useStore(trails);
+  const place = useRef<HTMLSpanElement>(null);
+  const [before, setBefore] = useState<readonly Point[]>([]);
+  const { alert_id: id, metric } = event;
+  useEffect(() => {
+    if (!metric || !place.current) return;
+    const seen = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      seen.disconnect();
+      void around(event).then(setBefore);
+    });
+    seen.observe(place.current);
+    return () => seen.disconnect();
+    // of one alert: what it says later moves no value that was before
+  }, [id, metric]);
+  return <span ref={place} className="sparkline">{metric && <Drawn event={event} points={joined(before, event)} />}</span>;
+}
+
+/** The statistics, the event's own value, and what the polls have brought since. */
+function joined(before: readonly Point[], event: AlertEvent): Point[] {
+  const at = Date.parse(event.timestamp);
+  const own: Point[] = event.value === null || Number.isNaN(at) ? [] : [[at, event.value]];
+  const since = trails.of(event.device_id, event.metric ?? "");
+  return [...before, ...own, ...since].sort((a, b) => a[0] - b[0]);
+}
+
+function Drawn({ event, points }: { event: AlertEvent; points: Point[] }) {
+  if (points.length < 2) return null;
+  const lines = event.threshold === null ? [] : [event.threshold];
+  const values = [...points.map(([, value]) => value), ...lines];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const [from, to] = [points[0]![0], points.at(-1)![0]];
+  const x = (ms: number) => EDGE + ((ms - from) / (to - from || 1)) * (WIDTH - 2 * EDGE);
+  const y = (value: number) => HEIGHT - EDGE - ((value - low) / (high - low || 1)) * (HEIGHT - 2 * EDGE);
+  const path = points.map(([ms, value]) => `${x(ms).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  const began = Date.parse(event.started_at);
+  const mark = points.reduce((best, point) => (Math.abs(point[0] - began) < Math.abs(best[0] - began) ? point : best));
+  return (
+    <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} width={WIDTH} height={HEIGHT} aria-hidden="true">
+      {lines.map((line) => <path key={line} className="limit" d={`M0 ${y(line).toFixed(1)}H${WIDTH}`} />)}
+      <polyline points={path} />
+      <circle cx={x(mark[0])} cy={y(mark[1])} r="2.6" />
+    </svg>
+  );
+}
