@@ -10,7 +10,7 @@ export default defineConfig({
     assetsDir: "",
     target: "es2022",
     cssCodeSplit: false,
-    modulePreload: false, // its polyfill is for browsers that we don't build for
+    modulePreload: { polyfill: false },
     reportCompressedSize: false,
     rollupOptions: {
       output: {

@@ -219,6 +219,7 @@ function drawLines(plot: uPlot, { lines, range: [low, high] }: Drawn): void {
   const { ctx, bbox } = plot;
   const scale = devicePixelRatio;
   ctx.lineWidth = scale;
+  ctx.textAlign = "left";
   ctx.font = `600 ${10 * scale}px Inter, system-ui, sans-serif`;
   for (const { severity, value } of lines) {
     ctx.strokeStyle = ctx.fillStyle = colour(severity);

@@ -1,18 +1,18 @@
 // An alert in; the values around it as a small line out, with the threshold and the moment itself.
 import { useEffect, useRef, useState } from "react";
 
-import { around } from "./around";
+import { AFTER, around, type Span } from "./around";
 import { trails } from "./model";
 import { useStore } from "./store";
 import type { Point } from "./trails";
 import type { AlertEvent } from "./wire";
 
-const WIDTH = 104, HEIGHT = 30, EDGE = 3;
+const WIDTH = 96, HEIGHT = 28, EDGE = 3;
 
 export function Sparkline({ event }: { event: AlertEvent }) {
   useStore(trails);
   const place = useRef<HTMLSpanElement>(null);
-  const [before, setBefore] = useState<readonly Point[]>([]);
+  const [before, setBefore] = useState<readonly Span[]>([]);
   const { alert_id: id, metric } = event;
   useEffect(() => {
     if (!metric || !place.current) return;
@@ -28,12 +28,17 @@ export function Sparkline({ event }: { event: AlertEvent }) {
   return <span ref={place} className="sparkline">{metric && <Drawn event={event} points={joined(before, event)} />}</span>;
 }
 
-/** The statistics, the event's own value, and what the polls have brought since. */
-function joined(before: readonly Point[], event: AlertEvent): Point[] {
-  const at = Date.parse(event.timestamp);
-  const own: Point[] = event.value === null || Number.isNaN(at) ? [] : [[at, event.value]];
-  const since = trails.of(event.device_id, event.metric ?? "");
-  return [...before, ...own, ...since].sort((a, b) => a[0] - b[0]);
+/** The event's own value, what the polls have brought since, and statistics where neither tells. */
+function joined(before: readonly Span[], { timestamp, started_at, value, device_id, metric }: AlertEvent): Point[] {
+  const [at, began] = [Date.parse(timestamp), Date.parse(started_at)];
+  const own: Point[] = value === null || Number.isNaN(at) ? [] : [[at, value]];
+  const until = Math.max(at, began) + AFTER;
+  const polled = trails.of(device_id, metric ?? "").filter(([ms]) => ms > began - AFTER && ms < until);
+  const known = [...own, ...polled].map(([ms]) => ms);
+  const [first, last] = [Math.min(...known), Math.max(...known)];
+  const told = before.filter(({ from, to }) => to <= first || from >= last);
+  const middles = told.map(({ from, to, mean }): Point => [(from + to) / 2, mean]);
+  return [...middles, ...own, ...polled].sort((a, b) => a[0] - b[0]);
 }
 
 function Drawn({ event, points }: { event: AlertEvent; points: Point[] }) {

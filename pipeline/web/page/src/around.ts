@@ -1,22 +1,28 @@
 // An alert in; the values of its metric around it out: asked for once somebody sees it, a few at a time.
 import { get, Refused } from "./api";
-import type { Point } from "./trails";
 import { type AlertEvent, statistics } from "./wire";
 
-const BEFORE = 2 * 3_600_000, AFTER = 30 * 60_000; // ms
+const BEFORE = 3_600_000;
+export const AFTER = 30 * 60_000; // ms
 const AT_ONCE = 2; // requests
 const MOST_KEPT = 300;
 
-const known = new Map<string, Promise<readonly Point[]>>();
+export interface Span {
+  from: number; // ms
+  to: number;
+  mean: number;
+}
+
+const known = new Map<string, Promise<readonly Span[]>>();
 const queue: (() => Promise<void>)[] = [];
 let running = 0;
 let missing = false; // the view has no statistics: who asked once needn't ask again
 
-export function around(event: AlertEvent): Promise<readonly Point[]> {
+export function around(event: AlertEvent): Promise<readonly Span[]> {
   const found = known.get(event.alert_id);
   if (found) return found;
-  const asked = new Promise<readonly Point[]>((resolve) => {
-    queue.push(async () => resolve(missing ? [] : await points(event)));
+  const asked = new Promise<readonly Span[]>((resolve) => {
+    queue.push(async () => resolve(missing ? [] : await spans(event)));
     void work();
   });
   known.set(event.alert_id, asked);
@@ -31,7 +37,7 @@ async function work(): Promise<void> {
   running -= 1;
 }
 
-async function points({ device_id, metric, timestamp, started_at }: AlertEvent): Promise<readonly Point[]> {
+async function spans({ device_id, metric, timestamp, started_at }: AlertEvent): Promise<readonly Span[]> {
   const at = Date.parse(started_at || timestamp);
   if (Number.isNaN(at) || !metric) return [];
   const query = new URLSearchParams({
@@ -43,7 +49,7 @@ async function points({ device_id, metric, timestamp, started_at }: AlertEvent):
   try {
     const { metrics, seconds } = statistics(await get(`api/stats/?${query}`));
     const buckets = metrics.find(({ name }) => name === metric)?.buckets ?? [];
-    return buckets.map(({ start, mean }) => [start + seconds * 500, mean] as const);
+    return buckets.map(({ start, mean }) => ({ from: start, to: start + seconds * 1_000, mean }));
   } catch (error) {
     if (error instanceof Refused && error.status === 404) missing = true;
     return [];

@@ -73,7 +73,7 @@ function isToday(ms: number): boolean {
 
 export function ago(ms: number, now: number, spoken: Words): string {
   const seconds = Math.max(0, Math.round((now - ms) / 1000));
-  if (seconds < 100) return spoken.seconds(seconds);
+  if (seconds < 60) return spoken.seconds(seconds);
   if (seconds < 5_400) return spoken.minutes(Math.floor(seconds / 60));
   if (seconds < 172_800) return spoken.hours(Math.floor(seconds / 3_600));
   return spoken.days(Math.floor(seconds / 86_400));

@@ -41,7 +41,7 @@ const en = {
   mean: "mean", lowest: "lowest", highest: "highest", at: "at",
   chartSays: (metric: string, from: string, to: string, last: string) =>
     `${metric}: between ${from} and ${to}, last ${last}. Left and right arrow keys read single values.`,
-  moreMetrics: (n: number) => `${n} more metrics`, fewer: "Fewer",
+  moreMetrics: (n: number) => (n === 1 ? "1 more metric" : `${n} more metrics`), fewer: "Fewer",
   back: "All devices", unknownDevice: "No device of this name is known.",
   alertsOf: "Alerts of this device", noAlertsOf: "No alerts of this device",
   notifications: "Notifications", sound: "Sound", on: "on", off: "off",
