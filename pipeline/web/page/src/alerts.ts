@@ -50,9 +50,9 @@ export class Alerts extends Store {
     }
   }
 
-  /** Events from before the page was opened. */
+  /** What is over, of before the page was opened; what is open the stream tells. */
   recall(events: AlertEvent[]): void {
-    for (const event of events) if (event.resolved || this.entries.has(event.alert_id)) this.put(event, false);
+    for (const event of events) if (event.resolved && !event.suppressed) this.put(event, false);
   }
 
   get(alertId: string): Entry | undefined {

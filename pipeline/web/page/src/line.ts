@@ -6,7 +6,7 @@ import { address } from "./api";
 import { prefs } from "./prefs";
 import { session } from "./session";
 import { Store } from "./store";
-import { fieldsOf } from "./wire";
+import { type Fields, fieldsOf } from "./wire";
 
 export const SILENCE = 12_000; // ms without a word, after which what is shown is stale
 const CONNECT_WITHIN = 10_000;
@@ -21,7 +21,8 @@ interface Listener {
   begin(recovered: boolean): void;
   /** Anything but a word about the connection itself. */
   take(message: unknown): void;
-  ping(): void;
+  /** The open alerts have all been told. */
+  told(): void;
 }
 
 export class AlertLine extends Store {
@@ -31,6 +32,8 @@ export class AlertLine extends Store {
   /** How much the web view's clock is ahead of ours. */
   skew = 0;
   private cursor: string | null = null;
+  private promised: string | null = null;
+  private toCome = Infinity;
   private socket: WebSocket | null = null;
   private began = Date.now();
   private welcomed = false;
@@ -74,26 +77,39 @@ export class AlertLine extends Store {
   }
 
   private take(message: unknown): void {
-    const { type, event, cursor, recovered, timestamp } = fieldsOf(message);
+    const fields = fieldsOf(message);
     this.heard = Date.now();
-    const isWelcome = type === "connection" && event !== "ping";
-    if (isWelcome) this.welcome(recovered === true, timestamp);
-    else if (type === "connection") this.pinged(timestamp);
-    else this.listener.take(message);
-    // a welcome's cursor counts what is still to follow it: should the line break before, we'd miss it
-    if (typeof cursor === "string" && !isWelcome) this.cursor = cursor;
+    if (fields.type !== "connection") this.took(message, fields.cursor);
+    else if (fields.event === "ping") this.pinged(fields);
+    else this.welcome(fields);
     this.settle();
   }
 
-  private welcome(recovered: boolean, timestamp: unknown): void {
+  private welcome({ recovered, cursor, backlog, timestamp }: Fields): void {
     this.welcomed = true;
     this.compare(timestamp);
-    this.listener.begin(recovered);
+    // it counts what is still to follow: should the line break before that, we'd miss it
+    this.promised = typeof cursor === "string" ? cursor : null;
+    this.toCome = typeof backlog === "number" ? backlog : Infinity; // then a ping ends it
+    this.listener.begin(recovered === true);
+    if (this.toCome === 0) this.complete();
   }
 
-  private pinged(timestamp: unknown): void {
+  private took(message: unknown, cursor: unknown): void {
+    this.listener.take(message);
+    if (typeof cursor === "string") this.cursor = cursor;
+    else if (--this.toCome === 0) this.complete();
+  }
+
+  private complete(): void {
+    this.cursor = this.promised ?? this.cursor;
+    this.listener.told();
+  }
+
+  private pinged({ cursor, timestamp }: Fields): void {
     this.compare(timestamp);
-    this.listener.ping();
+    if (typeof cursor === "string") this.cursor = cursor;
+    this.listener.told();
     if (Date.now() - this.began > SETTLED) this.pause = FIRST_PAUSE;
   }
 

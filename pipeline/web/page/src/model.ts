@@ -14,7 +14,7 @@ export const trails = new Trails();
 
 export const line = new AlertLine({
   begin: (recovered) => alerts.begin(recovered),
-  ping: () => alerts.confirm(),
+  told: () => alerts.confirm(),
   take: (message) => {
     const event = alertEvent(message);
     if (!event) return;

@@ -31,6 +31,7 @@ export interface AlertEvent {
   acked_by: string;
   note: string;
   stale: boolean;
+  suppressed: boolean;
   backlog: boolean;
 }
 
@@ -61,7 +62,7 @@ export interface Line {
   value: number;
 }
 
-type Fields = Record<string, unknown>;
+export type Fields = Record<string, unknown>;
 
 export function fieldsOf(given: unknown): Fields {
   return typeof given === "object" && given !== null ? (given as Fields) : {};
@@ -111,6 +112,7 @@ export function alertEvent(given: unknown): AlertEvent | null {
     acked_by: text(fields.acked_by),
     note: text(fields.note),
     stale: fields.stale === true,
+    suppressed: fields.suppressed_by != null,
     backlog: fields.backlog === true,
   };
 }
