@@ -125,7 +125,7 @@ function Readout({ data: [x, means, highs, lows], index, unit, metric, spoken }:
       {low !== null && high !== null && high > low && (
         <span title={`${spoken.lowest} – ${spoken.highest}`}>{`${number(round(low), places)} – ${number(round(high), places)}`}</span>
       )}
-      <span>{when(x[index]! * 1_000)}</span>
+      <span className="when">{when(x[index]! * 1_000)}</span>
     </>
   );
 }
@@ -170,7 +170,7 @@ function options(latest: Latest, width: number, hovered: (index: number | null) 
       y: { range: () => latest.current.range },
     },
     axes: [
-      { ...axis, size: 22, gap: 4, space: 64, values: (_, splits) => splits.map((at) => tick(at * 1_000, latest.current)) },
+      { ...axis, size: 22, gap: 4, space: 80, values: (_, splits) => splits.map((at) => tick(at * 1_000, latest.current)) },
       { ...axis, size: 38, gap: 6, space: 32, values: (_, splits) => splits.map((value) => number(value)) },
     ],
     series: [

@@ -38,7 +38,7 @@ export function Charts({ device, marks }: { device: string | null; marks?: reado
     <section className="card charts" aria-labelledby="charts-title">
       <div className="bar">
         <h2 id="charts-title" title={device === null ? spoken.wholeFleet : undefined}>{spoken.charts}</h2>
-        <p className="note">{note(stats.problem, stats.missing, spoken)}</p>
+        <p className="note">{shown.length || !stats.missing ? note(stats.problem, stats.missing, spoken) : ""}</p>
         {drawn.length > AT_A_GLANCE && device === null && (
           <button type="button" className="quiet" aria-expanded={all} onClick={() => setAll(!all)}>
             {all ? spoken.fewer : spoken.moreMetrics(drawn.length - AT_A_GLANCE)}

@@ -42,7 +42,7 @@ function joined(before: readonly Span[], { timestamp, started_at, value, device_
 }
 
 function Drawn({ event, points }: { event: AlertEvent; points: Point[] }) {
-  if (points.length < 2) return null;
+  if (points.length < 3) return null; // no line yet, and two points look like one
   const lines = event.threshold === null ? [] : [event.threshold];
   const values = [...points.map(([, value]) => value), ...lines];
   const [low, high] = [Math.min(...values), Math.max(...values)];
