@@ -18,7 +18,7 @@ class Session extends Store {
       const me = fieldsOf(await get("api/me/"));
       this.wanted = this.wrong = false;
       const tokens = me.tokens === true;
-      this.name = tokens ? String(me.name) : null;
+      this.name = tokens ? String(me.name ?? "") : null;
       this.mayAcknowledge = !tokens || (Array.isArray(me.can) && me.can.includes("acknowledge"));
       this.changed();
     } catch (error) {
