@@ -126,7 +126,9 @@ async def test_an_acknowledgement_is_seen_by_a_second_browser(
     await card.get_by_label("Note").fill("on my <b>way</b>")
     await card.get_by_label("Note").press("Enter")
     for page in (visit, other):
-        await expect(page.alerts.locator(".ack")).to_have_text("Acknowledged by Adaon my <b>way</b>")
+        await expect(page.alerts.locator(".ack")).to_have_text(
+            "Acknowledged by Adaon my <b>way</b>"
+        )
         await expect(page.alerts).to_have_attribute("data-type", "danger")
         await expect(page.alerts.get_by_role("button", name="Acknowledge")).to_have_count(0)
 

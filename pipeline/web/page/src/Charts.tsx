@@ -1,7 +1,8 @@
 // A device, or none for all of them, in; a chart of each of its metrics out, asked for anew every 30 s.
 import { useState } from "react";
 
-import { Chart, type Mark } from "./Chart";
+import { Chart } from "./Chart";
+import type { Mark } from "./drawing";
 import { usePoll } from "./hooks";
 import { trails } from "./model";
 import { useStore } from "./store";

@@ -2,8 +2,8 @@
 import { useEffect, useMemo, useRef } from "react";
 
 import { AlertList } from "./AlertList";
-import type { Mark } from "./Chart";
 import { Charts } from "./Charts";
+import type { Mark } from "./drawing";
 import { decimalsOf, measured } from "./format";
 import { usePoll } from "./hooks";
 import { Icon } from "./icons";
