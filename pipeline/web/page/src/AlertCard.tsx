@@ -27,7 +27,7 @@ export const AlertCard = memo(function AlertCard({ entry, linked }: { entry: Ent
         <h3>{titleOf(event)}</h3>
         <p className="said"><WithMoments text={messageOf(event)} /></p>
         <p className="meta">
-          {linked ? <a href={pathOf(event.device_id)}>{event.device_id}</a> : <span>{event.rule}</span>}
+          {linked ? <Whose device={event.device_id} /> : <span>{event.rule}</span>}
           <Moment at={instant(entry)} />
           <Age at={instant(entry)} />
           {event.stale && !event.resolved && <span>{spoken.offline}</span>}
@@ -48,3 +48,9 @@ export const AlertCard = memo(function AlertCard({ entry, linked }: { entry: Ent
     </article>
   );
 });
+
+/** A device, or what no device can be called: the whole fleet. */
+function Whose({ device }: { device: string }) {
+  const spoken = useWords();
+  return device.startsWith("*") ? <span>{spoken.wholeFleetName}</span> : <a href={pathOf(device)}>{device}</a>;
+}

@@ -1,7 +1,7 @@
 // A token in, where the web view asks for one; the page behind it out.
 import { type FormEvent, useState } from "react";
 
-import { recall } from "./model";
+import { enter as begin } from "./model";
 import { session } from "./session";
 import { useWords } from "./words";
 
@@ -12,7 +12,7 @@ export function SignIn() {
   const enter = async (event: FormEvent) => {
     event.preventDefault();
     await session.enter(token.trim(), keep);
-    if (!session.wanted) await recall();
+    if (!session.wanted) await begin();
   };
   return (
     <main className="signin">

@@ -45,8 +45,9 @@ export class AlertLine extends Store {
     super();
   }
 
+  /** For good. */
   start(): void {
-    this.connect();
+    this.renew();
     setInterval(() => this.look(), LOOK);
     addEventListener("online", () => this.hurry());
     document.addEventListener("visibilitychange", () => {
@@ -55,9 +56,18 @@ export class AlertLine extends Store {
     });
   }
 
+  /** Begin anew: who we are has changed. */
+  renew(): void {
+    this.drop();
+    this.pause = FIRST_PAUSE;
+    this.state = "connecting";
+    this.connect();
+    this.changed();
+  }
+
   /** Don't wait for the next try. */
-  hurry(): void {
-    if (this.again !== undefined || this.state === "refused") this.connect();
+  private hurry(): void {
+    if (this.again !== undefined) this.connect();
   }
 
   private connect(): void {

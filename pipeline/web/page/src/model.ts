@@ -46,9 +46,15 @@ export async function recall(device = ""): Promise<void> {
 
 export async function begin(): Promise<void> {
   await session.begin();
-  line.start();
-  session.subscribe(() => {
-    if (!session.wanted) line.hurry();
-  });
-  if (!session.wanted) await recall();
+  if (!session.wanted) await enter();
+}
+
+let started = false;
+
+/** The viewer is known, or needn't be. */
+export async function enter(): Promise<void> {
+  if (started) line.renew();
+  else line.start();
+  started = true;
+  await recall();
 }
