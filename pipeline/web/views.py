@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from urllib.parse import unquote
 
 import msgspec
@@ -16,11 +15,11 @@ from pipeline.web.changes import LARGEST_BODY, Changes
 from pipeline.web.devices import Devices, Listing
 from pipeline.web.door import Door, refusal
 from pipeline.web.feed import Feed
+from pipeline.web.files import STATIC, static
 from pipeline.web.live import Live
 from pipeline.web.rules import Rules
 from pipeline.web.sensors import Sensors
 
-STATIC = Path(__file__).parent / "static"
 PAGE_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -143,17 +142,6 @@ class Views:
         if origin and self._door.allows(request):
             # a page under development on this machine polls us from its own port
             response.headers["Access-Control-Allow-Origin"] = origin
-
-
-async def static(request: web.Request) -> web.StreamResponse:
-    """One of the page's few files; its name is looked up, never a path made of it."""
-    files = {path.name: path for path in STATIC.iterdir() if path.suffix in (".js", ".css", ".svg")}
-    found = files.get(request.match_info["name"])
-    if found is None:
-        raise web.HTTPNotFound
-    response = web.FileResponse(found, headers={"Cache-Control": "no-cache"})
-    response.enable_compression()  # a third of the size, once: who has it gets a 304
-    return response
 
 
 def of_a_device(prefix: str, view: DeviceView) -> View:
