@@ -24,7 +24,7 @@ from tests.proof.worker import Worker
 
 PLACES = {"greenhouse": 26, "attic": 29, "cellar": 16, "cold-store": 13, "office": 22, "barn": 19}
 STEP = 2.0  # seconds between two readings of a device
-PAST, PAST_STEP = 23 * 3600, 300  # seconds of history, and between two readings of it
+PAST, PAST_STEP = 23 * 3600, 60  # seconds of history, and between two readings of it
 
 
 class Shot(NamedTuple):
@@ -66,8 +66,15 @@ def usual_values(
     """Warmer by day than by night, and never quite the same."""
     sun = math.sin((ago / 86_400) * 2 * math.pi + 2.2)
     swing = {"temperature": 2.2, "humidity": -5.0, "co2": 60.0}
+    noise = {"temperature": 0.4, "humidity": 1.2, "co2": 15.0}
     return {
-        metric: round(value + swing.get(metric, 0.0) * sun + math.sin(wave + number) * 0.6, 1)
+        metric: round(
+            value
+            + swing.get(metric, 0.0) * sun
+            + noise.get(metric, 0.0) * math.sin(ago * 7.3 + number)
+            + math.sin(wave + number) * 0.6,
+            1,
+        )
         for metric, value in usual.items()
     }
 
