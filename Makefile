@@ -29,7 +29,7 @@ PAGE := pipeline/web/page
 NODE_IS_NEW := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
 	console.log(a > 20 || (a === 20 && b >= 19))' 2>/dev/null)
 NODE := $(if $(filter true,$(NODE_IS_NEW)),,.venv-node/installed)
-NPM = PATH="$(CURDIR)/.venv-node/bin:$$PATH" npm --prefix $(PAGE) --silent
+NPM = PATH="$(CURDIR)/.venv-node/bin:$$PATH" npm --prefix $(PAGE) --loglevel error
 
 # Who can't be had here is left out, and said to be
 try = $(MAKE) --no-print-directory --keep-going $(1) >&2 || echo 'going on without that' >&2
