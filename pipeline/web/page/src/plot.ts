@@ -5,7 +5,8 @@ import type { Bucket, Line } from "./wire";
 export type Column = (number | null)[];
 export type Columns = [x: number[], mean: Column, max: Column, min: Column];
 
-/** Buckets at their middles, with a hole where one is missing, and then the newest values. */
+/** Buckets at their middles, with a hole where one is missing, and then the newest values: single
+    ones, without a band. */
 export function columns(buckets: readonly Bucket[], seconds: number, trail: readonly Point[]): Columns {
   const made: Columns = [[], [], [], []];
   let before: number | null = null;
@@ -15,7 +16,7 @@ export function columns(buckets: readonly Bucket[], seconds: number, trail: read
     before = start;
   }
   const after = made[0].at(-1) ?? -Infinity;
-  for (const [ms, value] of trail) if (ms / 1_000 > after) add(made, ms / 1_000, value, value, value);
+  for (const [ms, value] of trail) if (ms / 1_000 > after) add(made, ms / 1_000, value, null, null);
   return made;
 }
 
