@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
+from tests.pipeline.rules.history import LADDER, History, play, wire
 from tests.pipeline.web.alert_log import AlertLog, resolved
 from tests.pipeline.web.conftest import Site
 from tests.pipeline.web.page.visit import (
     RULES,
     answers,
     cards,
+    is_live,
     now_event,
     readings,
     state,
@@ -36,6 +39,42 @@ async def test_the_browsers_language_is_spoken_and_can_be_switched(
     await expect(cards(page).locator("h3")).to_have_text("🔥 High Temperature Alert!")
     await page.reload()
     await expect(state(page)).to_have_text("Live")  # it is remembered
+
+
+def all_that_is_said() -> list[dict[str, Any]]:
+    """An event of each kind, in the pipeline's own words; each an alert of its own."""
+    told = History()
+    days = [
+        {},
+        {"temperature": 36.2},
+        {"temperature": 8.0, "humidity": 91.0},
+        {"humidity": 10.0, "battery": 15.0},
+        {"battery": 3.0},
+        {"temperature": 99.0},
+        {},
+    ]
+    for number, values in enumerate(days):
+        told.reading(60 * number, values={"temperature": 20.0, **values})
+    told.settle(3_000)
+    told.reading(3_100)
+    ladder = play("load", [(0, 61), (10, 73), (20, 85), (30, 40)], LADDER)
+    events = enumerate(wire([*told.events, *ladder]))
+    return [{**one, "alert_id": f"a{number}", "seq": 1} for number, one in events]
+
+
+async def test_in_vietnamese_nothing_that_the_pipeline_says_stays_english(
+    log: AlertLog, site: Site, browser: Browser
+) -> None:
+    page = await browser.new_page(locale="vi-VN")
+    await page.goto(site.http)
+    await is_live(page)
+    events = all_that_is_said()
+    assert len({event["title"] for event in events}) > 10
+    await log.tell(*events)
+    await expect(cards(page)).to_have_count(len(events))
+    said = "\n".join(await cards(page).locator("h3, .said").all_inner_texts())
+    english = r"\b(Alert|High|Low|Fault|Back|Device|is|was|by|at|after|due|threshold|Offline)\b"
+    assert re.findall(english, said) == [], said
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
