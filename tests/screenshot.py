@@ -34,13 +34,12 @@ class Shot(NamedTuple):
     height: int
     address: str = ""
     locale: str = "en-GB"
-    press: str = ""
 
 
 SHOTS = (
     Shot("page", "light", 1440, 900),
     Shot("page-dark", "dark", 1440, 900),
-    Shot("page-device", "light", 1440, 900, "#/device/greenhouse%2F2", press="last 24 hours"),
+    Shot("page-device", "light", 1440, 900, "#/device/greenhouse%2F2"),
     Shot("page-phone", "dark", 390, 844, locale="vi-VN"),
 )
 
@@ -153,8 +152,6 @@ async def pictures(bootstrap: str, folder: Path, target: Path) -> None:
             for shot, page in pages:
                 await page.bring_to_front()
                 await page.locator(".badge[data-state=live]").wait_for()
-                if shot.press:
-                    await page.get_by_role("button", name=shot.press).click()
                 await asyncio.sleep(1)  # what was just told comes in with a movement
                 await page.screenshot(path=target / f"{shot.name}.png")
             speaking.cancel()

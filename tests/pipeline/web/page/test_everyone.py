@@ -59,7 +59,8 @@ def all_that_is_said() -> list[dict[str, Any]]:
     told.reading(3_100)
     ladder = play("load", [(0, 61), (10, 73), (20, 85), (30, 40)], LADDER)
     events = enumerate(wire([*told.events, *ladder]))
-    return [{**one, "alert_id": f"a{number}", "seq": 1} for number, one in events]
+    ours = {"seq": 1, "suppressed_by": None}
+    return [{**one, **ours, "alert_id": f"a{number}"} for number, one in events]
 
 
 async def test_in_vietnamese_nothing_that_the_pipeline_says_stays_english(
