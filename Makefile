@@ -2,7 +2,7 @@
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
 .PHONY: help demo venv test test-quick test-compiled soak bench-core bench bench-quick figure lint \
-	lock wheel schemas screenshot clean
+	lock wheel schemas page page-check screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -24,6 +24,13 @@ CORE_TESTS := tests/pipeline/rules tests/pipeline/test_records.py tests/pipeline
 
 THROUGHPUT := tests/benchmarks/throughput
 STREAMS := $(THROUGHPUT)/contestants/kafka_streams
+PAGE := pipeline/web/page
+# Ours is taken where there is no Node that Vite can do with
+NODE_IS_NEW := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
+	console.log(a > 20 || (a === 20 && b >= 19))' 2>/dev/null)
+NODE := $(if $(filter true,$(NODE_IS_NEW)),,.venv-node/installed)
+NPM = PATH="$(CURDIR)/.venv-node/bin:$$PATH" npm --prefix $(PAGE) --loglevel error
+
 # Who can't be had here is left out, and said to be
 try = $(MAKE) --no-print-directory --keep-going $(1) >&2 || echo 'going on without that' >&2
 
@@ -123,13 +130,31 @@ lock: ## pin anew what setup.cfg asks for, with hashes
 	$(RUN) uv pip compile $(THROUGHPUT)/requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --upgrade --quiet \
 		--output-file $(THROUGHPUT)/requirements.lock
+	$(RUN) uv pip compile $(PAGE)/node.in --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --quiet --output-file $(PAGE)/node.lock
 
 schemas: venv ## write docs/schemas anew, of what the records are
 	$(RUN) pipeline.schemas docs/schemas
 
-screenshot: venv ## take docs/page.png anew (Chromium, Java and Maven are needed; about two minutes)
-	$(RUN) tests.screenshot docs/page.png
+page: $(PAGE)/node_modules/.package-lock.json ## build the page anew: pipeline/web/page to pipeline/web/static
+	$(NPM) run build
+
+page-check: $(PAGE)/node_modules/.package-lock.json ## the page that is shipped is what its sources make, to the byte
+	$(NPM) run build -- --outDir "$(CURDIR)/build/page"
+	diff -r build/page pipeline/web/static
+
+$(PAGE)/node_modules/.package-lock.json: $(PAGE)/package-lock.json $(NODE)
+	$(NPM) ci
+	@touch $@
+
+.venv-node/installed: $(PAGE)/node.lock
+	"$(PYTHON)" -m venv --clear .venv-node
+	.venv-node/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $<
+	@touch $@
+
+screenshot: venv ## take docs/page*.png anew (Chromium, Java and Maven are needed; about two minutes)
+	$(RUN) tests.screenshot docs
 
 clean: ## remove what these commands made
-	rm -rf .venv .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache \
+	rm -rf .venv .venv-bench .venv-node $(PAGE)/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache \
 		.hypothesis build dist *.egg-info

@@ -45,7 +45,7 @@ class WebView:
         ready: Callable[[], str | None] = lambda: None,
         judging: Judging | None = None,
         *,
-        ping_every: float = 25.0,
+        ping_every: float = 5.0,
     ) -> None:
         self._settings = settings
         self._hub = Hub(settings.viewers, settings.viewers_per_address, settings.viewer_queue)

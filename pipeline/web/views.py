@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -19,11 +18,11 @@ from pipeline.web import asyncapi, openapi
 from pipeline.web.changes import LARGEST_BODY
 from pipeline.web.devices import Devices, Listing
 from pipeline.web.feed import Feed
+from pipeline.web.files import STATIC, static
 from pipeline.web.gate import Gate, refusal, scope_of
 from pipeline.web.live import Live
 from pipeline.web.sensors import Sensors
 
-STATIC = Path(__file__).parent / "static"
 PAGE_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -176,15 +175,6 @@ class Views:
         if origin and self._gate.allows(request):
             # a page of another origin that may, as one under development on this machine
             response.headers["Access-Control-Allow-Origin"] = origin
-
-
-async def static(request: web.Request) -> web.StreamResponse:
-    """One of the page's few files; its name is looked up, never a path made of it."""
-    files = {path.name: path for path in STATIC.iterdir() if path.suffix in (".js", ".css", ".svg")}
-    found = files.get(request.match_info["name"])
-    if found is None:
-        raise web.HTTPNotFound
-    return web.FileResponse(found, headers={"Cache-Control": "no-cache"})
 
 
 def of_a_device(prefix: str, view: DeviceView) -> View:
