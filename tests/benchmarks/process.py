@@ -50,7 +50,8 @@ def started(
     finally:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):  # it has ended before
+                    pipe.close()
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_WITHIN)

@@ -99,8 +99,11 @@ class Talking:
 
     def say(self, line: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n".encode())
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise Failed(f"it has ended:\n{said(self._folder)}") from None
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, re_path
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 
 REDIS = ("127.0.0.1", int(os.environ["BENCH_REDIS"]))
 LAYERS = {
@@ -76,7 +76,10 @@ class AlertConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.send(text_data=json.dumps(event["message"]))
 
 
-redis = Redis(host=REDIS[0], port=REDIS[1])
+# who finds no connection free waits for one: the plain pool answers 500 from the 101st on
+redis = Redis.from_pool(
+    BlockingConnectionPool(host=REDIS[0], port=REDIS[1], max_connections=50, timeout=None)
+)
 
 
 async def latest_all(request: HttpRequest) -> HttpResponse:
