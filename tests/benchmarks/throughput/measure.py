@@ -109,9 +109,7 @@ def _running(
     contestant: Contestant, stage: Stage, folder: Path
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """One worker, with a folder of its own."""
-    return started(
-        contestant.command(), folder, contestant.cwd, _place(contestant, stage, folder)
-    )
+    return started(contestant.command(), folder, contestant.cwd, _place(contestant, stage, folder))
 
 
 def _place(contestant: Contestant, stage: Stage, folder: Path) -> dict[str, str]:

@@ -21,12 +21,14 @@ from tests.benchmarks.web.report import ratio, result, stream_table, table, vers
 from tests.benchmarks.web.turn import Scene, Turn, turn
 
 FILES = 1_000  # beside a connection for every viewer
-# Those of `--quick` are few and short, and polling takes 5 s anyway
+# Each twice: of a whole run, and of a quick one
 SIZES = {False: (1, 10, 100, 1_000), True: (10, 1_000)}
 EVENTS = {False: 10, True: 3}
-GAP = 2.0  # seconds
-MANY = {False: 10_000, True: 10_000}
-STREAM = {False: 60.0, True: 10.0}  # seconds
+MANY_EVENTS = {False: 10, True: 5}
+SECONDS = {False: 60.0, True: 5.0}  # of the stream
+QUICK = ("ours", "channels", "polling-django")
+MANY = 10_000  # viewers
+GAP, MANY_GAP = 2.0, 1.0  # seconds
 STREAM_VIEWERS, STREAM_RATE = 1_000, 100
 PARTS = ("many", "stream", "compared")
 
@@ -44,11 +46,13 @@ def main() -> None:
     given.many = min(given.many, allowed_files(given.many + FILES) - FILES)
     taking = part(given)
     found: dict[str, Any] = {"machine": machine(), "versions": versions()}
-    with tempfile.TemporaryDirectory(prefix="bench-web-") as name:
-        with running(Path(name) / "kafka", say=say) as kafka:
-            for which in given.parts.split(","):
-                scenes = list(SCENES[which](given, taking))
-                found[which] = play(scenes, given.rounds, kafka, Path(name) / which)
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-web-") as name,
+        running(Path(name) / "kafka", say=say) as kafka,
+    ):
+        for which in given.parts.split(","):
+            scenes = list(SCENES[which](given, taking))
+            found[which] = play(scenes, given.rounds, kafka, Path(name) / which)
     given.json.parent.mkdir(parents=True, exist_ok=True)
     given.json.write_text(json.dumps(found, indent=1) + "\n")
     print(*told(found), f"as JSON in {given.json}", sep="\n\n", flush=True)
@@ -76,28 +80,29 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--only", metavar="NAME,…", help=f"compared are these, of {names}")
     parser.add_argument("--viewers", metavar="N,…", help="how many are compared")
-    parser.add_argument("--many", type=int, help="viewers of the one alert")
+    parser.add_argument("--many", type=int, default=MANY, help="viewers of the one alert")
     parser.add_argument("--seconds", type=float, help="of the stream")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--json", type=Path, default=Path("build/web.json"), metavar="FILE")
     given = parser.parse_args()
-    given.many = given.many or MANY[given.quick]
-    given.seconds = given.seconds or STREAM[given.quick]
+    given.seconds = given.seconds or SECONDS[given.quick]
     given.rounds = given.rounds or (1 if given.quick else 3)
     given.sizes = [int(size) for size in given.viewers.split(",")] if given.viewers else None
     given.sizes = given.sizes or SIZES[given.quick]
     for wrong in set(given.parts.split(",")) - set(PARTS):
         parser.error(f"{wrong}: none of {', '.join(PARTS)}")
-    for wrong in set((given.only or "").split(",")) - {one.name for one in CONTESTANTS} - {""}:
+    for wrong in set((given.only or "ours").split(",")) - {one.name for one in CONTESTANTS}:
         parser.error(f"{wrong}: none of {names}")
     return given
 
 
 def part(given: argparse.Namespace) -> list[Contestant]:
     """Those who are wanted and can."""
+    every = QUICK if given.quick else [one.name for one in CONTESTANTS]
+    wanted = given.only.split(",") if given.only else every
     taking = []
     for one in CONTESTANTS:
-        if given.only and one.name not in given.only.split(","):
+        if one.name not in wanted:
             continue
         if why := one.missing():
             print(f"{one.title} is absent: {why}", flush=True)
@@ -119,7 +124,7 @@ def allowed_files(wanted: int) -> int:
 
 def many(given: argparse.Namespace, _: Sequence[Contestant]) -> Iterator[tuple[Contestant, Scene]]:
     for one in (FLOOR, OURS):
-        yield one, Scene(given.many, 10, 1.0)
+        yield one, Scene(given.many, MANY_EVENTS[given.quick], MANY_GAP)
 
 
 def stream(

@@ -68,9 +68,9 @@ def table(results: Sequence[Mapping[str, Any]], since: str) -> str:
         # of a few viewers it is lost in what allocators take at once
         each = f"{one['kb_a_viewer']} kB" if one["viewers"] >= 100 else ""
         rows.append(
-            f"| {one['viewers']:,} | {one['title']} | {' | '.join(times)} | {_missed(one, since)} | "
-            f"{one['cpu_us_a_delivery']:,} µs | {one['cpu_percent']} % | {one['broker_percent']} % "
-            f"| {one['memory_mb']} MB | {each} |"
+            f"| {one['viewers']:,} | {one['title']} | {' | '.join(times)} "
+            f"| {_missed(one, since)} | {one['cpu_us_a_delivery']:,} µs | {one['cpu_percent']} % "
+            f"| {one['broker_percent']} % | {one['memory_mb']} MB | {each} |"
         )
     return "\n".join((HEAD, *rows))
 

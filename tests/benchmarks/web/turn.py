@@ -28,7 +28,8 @@ class Scene(NamedTuple):
 class Turn(NamedTuple):
     scene: Scene
     seconds: float
-    cpu: float  # seconds of the server
+    cpu: float  # seconds of the server, from the first event to one gap after the last
+    cpu_in_all: float  # until every viewer had every event, or the patience was over
     broker: float  # seconds of its broker
     before: int  # bytes of the server, without viewers
     after: int  # with them, once they have had every event
@@ -42,7 +43,7 @@ class Turn(NamedTuple):
     @property
     def cpu_each(self) -> float:
         """Microseconds a delivery."""
-        return self.cpu / max(1, self.seen["from_sent"]["delivered"]) * 1e6
+        return self.cpu_in_all / max(1, self.seen["from_sent"]["delivered"]) * 1e6
 
 
 def turn(contestant: Contestant, kafka: RunningKafka, folder: Path, scene: Scene) -> Turn:
@@ -71,16 +72,22 @@ def _played(
     command = (*contestant.sender, str(scene.events), str(scene.gap))
     with _talking(command, folder / "sender", there.environment) as sender:
         sender.hear("ready")
-        begin = (monotonic(), cpu_of(server), cpu_of(there.broker) if there.broker else 0.0)
+        begin = _spent(server, there)
         sender.say("go")
         times = sender.hear()
-        end = (monotonic(), cpu_of(server), cpu_of(there.broker) if there.broker else 0.0)
+        end = _spent(server, there)
     file = folder / "times.json"
     file.write_text(times)
     viewers.say(str(file))
     seen = json.loads(viewers.hear())
+    in_all = cpu_of(server) - begin[1]
     seconds, cpu, broker = (b - a for a, b in zip(begin, end, strict=True))
-    return Turn(scene, seconds, cpu, broker, before, memory_of(server), seen)
+    return Turn(scene, seconds, cpu, in_all, broker, before, memory_of(server), seen)
+
+
+def _spent(server: int, there: Place) -> tuple[float, float, float]:
+    """Seconds: of the clock, of the server and of its broker."""
+    return monotonic(), cpu_of(server), cpu_of(there.broker) if there.broker else 0.0
 
 
 class Talking:

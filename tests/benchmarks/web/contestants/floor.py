@@ -13,9 +13,11 @@ ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection:
 
 
 def frame(text: bytes) -> bytes:
-    return b"\x81" + (
-        bytes([len(text)]) if len(text) < 126 else b"\x7e" + len(text).to_bytes(2)
-    ) + text
+    return (
+        b"\x81"
+        + (bytes([len(text)]) if len(text) < 126 else b"\x7e" + len(text).to_bytes(2))
+        + text
+    )
 
 
 class Viewer(asyncio.Protocol):
