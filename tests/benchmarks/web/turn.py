@@ -43,7 +43,8 @@ class Turn(NamedTuple):
     @property
     def cpu_each(self) -> float:
         """Microseconds a delivery."""
-        return self.cpu_in_all / max(1, self.seen["from_sent"]["delivered"]) * 1e6
+        delivered: int = self.seen["from_sent"]["delivered"]
+        return self.cpu_in_all / max(1, delivered) * 1e6
 
 
 def turn(contestant: Contestant, kafka: RunningKafka, folder: Path, scene: Scene) -> Turn:
