@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.benchmarks.web.marks import name_of, number_in
 from tests.benchmarks.web.pace import paced
 from tests.benchmarks.web.report import ratio, result, stream_table, table
 from tests.benchmarks.web.turn import Scene, Turn, turn
+from tests.benchmarks.web.viewer import Given, Log, Polling, Watching
 
 SHORT, LONG, LONGEST = b"x" * 125, b"y" * 126, b"z" * 70_000
 STREAM = (
@@ -58,6 +60,49 @@ def test_the_numbers_of_events_are_found_wherever_they_are() -> None:
     assert (first, second, number_in(body, at)) == (7, 12_345, (-1, -1))
 
 
+ANSWER = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
+GIVEN = Given(port=8000, path="/there/", viewers=1, events=2)
+
+
+def text(number: int) -> bytes:
+    return b"\x81\x0d" + name_of(number).encode()
+
+
+def test_a_viewer_notes_each_event_answers_pings_and_tells_how_it_was_ended() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        log = Log(GIVEN)
+        viewer = Watching(log, ours)
+        assert theirs.recv(4_096).startswith(b"GET /there/ HTTP/1.1\r\n")
+        assert viewer.take(ANSWER + text(1)[:5], 1.0) is None
+        assert viewer.take(text(1)[5:] + text(1) + b"\x89\x02hi", 2.0) is None
+        assert theirs.recv(4_096) == pong(b"hi")
+        assert viewer.take(text(2) + b"\x88\x02\x03\xf5", 3.0) == "1013"
+    assert [list(log.arrivals[number]) for number in (0, 1, 2)] == [[], [2.0], [3.0]]
+    assert (log.inside, log.left, log.repeated) == (1, 1, 1)
+
+
+def test_who_is_not_let_in_says_what_it_was_told() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        refused = Watching(Log(GIVEN), ours).take(b"HTTP/1.1 503 No room\r\n\r\n", 1.0)
+    assert refused == "refused: HTTP/1.1 503 No room"
+
+
+def test_a_poll_that_finds_what_was_there_before_finds_nothing_new() -> None:
+    body = f"[{name_of(1)}, {name_of(2)}]".encode()
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        log = Log(GIVEN._replace(polling=5.0))
+        viewer = Polling(log, ours)
+        viewer.ask(1.0)  # while the first is still to be answered
+        for at, data in [(2.0, answer + body[:15]), (3.0, body[15:]), (4.0, answer + body)]:
+            assert viewer.take(data, at) is None
+    assert (list(log.arrivals[1]), list(log.arrivals[2])) == ([3.0], [3.0])
+    assert (log.requests, log.inside, log.left, log.repeated) == (1, 1, 1, 0)
+
+
 # --- what is made of it --------------------------------------------------------------------------
 
 
@@ -89,6 +134,7 @@ def turned(last: float, missed: int) -> Turn:
     scene = Scene(1_000, 3, 2.0)
     seen = figures({1: [last / 1000]}, {1: 0.0}, 1, 10.0) | {"missed": missed}
     both = {"from_sent": seen, "from_acked": seen, "repeated": 0, "ended": {"1013": missed}}
+    both |= {"arrived": 4_000}
     return Turn(scene, 6.0, 0.3, 0.4, 0.06, 20_000_000, 30_000_000, both)
 
 
@@ -97,6 +143,7 @@ def test_a_result_is_the_median_of_the_turns_and_all_that_was_missed() -> None:
     assert (found["from_sent"]["last"], found["from_sent"]["worst"]) == (20, 30)
     assert (found["from_sent"]["missed"], found["due"], found["ended"]) == (3, 9_000, 3)
     assert (found["cpu_percent"], found["broker_percent"]) == (5.0, 1.0)
+    assert found["cpu_us_a_delivery"] == 100.0
     assert (found["memory_mb"], found["kb_a_viewer"]) == (30.0, 10.0)
     assert json.loads(json.dumps(found))["name"] == "ours"
 

@@ -37,7 +37,6 @@ class Place(NamedTuple):
 def place(contestant: Contestant, kafka: RunningKafka, folder: Path) -> Iterator[Place]:
     """Nothing in it is left of an earlier turn."""
     port = free_port()
-    # (hash seeds and such are theirs to draw; settings of ours in the environment aren't for them)
     common = {"BENCH_PORT": str(port), **contestant.environment}
     if contestant.broker == "kafka":
         with _topics(kafka) as prefix:

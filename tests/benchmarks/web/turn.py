@@ -42,9 +42,9 @@ class Turn(NamedTuple):
 
     @property
     def cpu_each(self) -> float:
-        """Microseconds a delivery."""
-        delivered: int = self.seen["from_sent"]["delivered"]
-        return self.cpu_in_all / max(1, delivered) * 1e6
+        """Microseconds a delivery, in time or not."""
+        arrived: int = self.seen["arrived"]
+        return self.cpu_in_all / max(1, arrived) * 1e6
 
 
 def turn(contestant: Contestant, kafka: RunningKafka, folder: Path, scene: Scene) -> Turn:
