@@ -391,6 +391,12 @@ def _ends_with_three_numbers(_: House, command: str) -> None:
     assert rates["naive_faust"] < rates["ours"]
 
 
+@checks("make bench-web")
+def _has_parts_that_tests_run(_: House, command: str) -> None:
+    assert "--parts" in made(f"{command} BENCH_ARGS=--help")
+    assert "import Scene, Turn, turn" in (ROOT / "tests/benchmarks/test_web.py").read_text()
+
+
 @checks("make help")
 def _lists_the_commands(_: House, command: str) -> None:
     said = made(command)

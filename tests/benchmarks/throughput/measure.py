@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.supervisor import tied_to_this_process
+from tests.benchmarks.process import Failed, cpu_of, peak_of, said, started
 from tests.benchmarks.throughput.lineup import Contestant
 from tests.benchmarks.throughput.stage import PARTITIONS, TOPIC, Stage
-from tests.lab import children
 
 ASK_EVERY = 0.05  # seconds
 FEWEST_COMMITS = 4  # after the first: they come in lumps, and one may be a small part of its own
 START_WITHIN = 180.0  # seconds until the warm-up is over
-STOP_WITHIN = 15.0  # seconds
-LOG = "said.log"
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class Failed(Exception):
-    """A contestant didn't do its job; the text has the end of what it said."""
 
 
 class Seen(NamedTuple):
@@ -116,32 +105,11 @@ def _commits(
         watching.close()
 
 
-@contextmanager
 def _running(
     contestant: Contestant, stage: Stage, folder: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """One worker, with a folder of its own; ended with the block, whatever it does."""
-    folder.mkdir(parents=True)
-    with (folder / LOG).open("wb") as log:
-        worker = subprocess.Popen(
-            contestant.command(),
-            cwd=contestant.cwd,
-            env={**os.environ, **_place(contestant, stage, folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=tied_to_this_process(),
-        )
-    try:
-        yield worker
-    finally:
-        worker.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            worker.wait(STOP_WITHIN)
-        with suppress(ProcessLookupError):
-            os.killpg(worker.pid, signal.SIGKILL)  # and what it has started
-        worker.wait()
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """One worker, with a folder of its own."""
+    return started(contestant.command(), folder, contestant.cwd, _place(contestant, stage, folder))
 
 
 def _place(contestant: Contestant, stage: Stage, folder: Path) -> dict[str, str]:
@@ -155,26 +123,3 @@ def _place(contestant: Contestant, stage: Stage, folder: Path) -> dict[str, str]
         "SMART_IOT_DATA_DIR": str(folder),
         "SMART_IOT_WEB_PORT": "0",
     }
-
-
-def said(folder: Path) -> str:
-    return "\n".join(log.read_text(errors="replace")[-2_000:] for log in sorted(folder.rglob(LOG)))
-
-
-def cpu_of(pid: int) -> float:
-    """Seconds of a process, user and system, and of all that it has started."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        own = sum(map(int, fields[11:15])) / TICKS  # its own, and of children that have ended
-        return own + sum(map(cpu_of, children(pid)))
-    return 0.0
-
-
-def peak_of(pid: int) -> int:
-    """The most memory that it, and each of what it has started, has had: bytes."""
-    with suppress(OSError):
-        status = Path(f"/proc/{pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        own = int(found[1]) << 10 if found else 0
-        return own + sum(map(peak_of, children(pid)))
-    return 0
