@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,9 +28,7 @@ class Contestant(NamedTuple):
 
 
 def ours(_: int) -> Sequence[str]:
-    if find_spec("pipeline.cli.web"):
-        return (str(Path(sys.executable).with_name("smart-iot")), "web")
-    return (sys.executable, "-m", f"{HERE}.web_view")
+    return (str(Path(sys.executable).with_name("smart-iot")), "web")
 
 
 def floor(_: int) -> Sequence[str]:
