@@ -40,6 +40,12 @@ class Socket:
         self.welcome: dict[str, Any] = {}
 
     async def next(self) -> dict[str, Any]:
+        """What it says next, the pings apart: a busy machine may need as long as they do."""
+        while (content := await self.said()).get("event") == "ping":
+            pass
+        return content
+
+    async def said(self) -> dict[str, Any]:
         message = await self.socket.receive(timeout=PATIENCE)
         assert message.type is aiohttp.WSMsgType.TEXT, (message, self.socket.close_code)
         content: dict[str, Any] = json.loads(message.data)

@@ -122,6 +122,6 @@ async def test_what_a_viewer_is_told_has_the_shape_that_it_says(
             for shown in (backlog, live):
                 validator("ShownAlert").validate(shown)
             assert ("backlog" in backlog, "cursor" in live) == (True, True)
-            while (ping := await viewer.next())["type"] != "connection":
+            while (ping := await viewer.said())["type"] != "connection":
                 pass
             validator("Connection").validate(ping)

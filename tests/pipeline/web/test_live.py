@@ -246,7 +246,7 @@ async def test_the_ping_is_a_message_that_the_seeds_client_does_not_show(
     async with running(settings, ping_every=0.05) as site:
         await site.until_ready()
         async with site.viewer() as viewer:
-            ping = await viewer.next()
+            ping = await viewer.said()
             assert ping.pop("timestamp")
             assert ping == {
                 "type": "connection",

@@ -219,5 +219,5 @@ async def test_a_viewer_is_pinged_in_words_that_a_page_can_see(
     async with running(settings, ping_every=0.05) as site:
         await site.until_ready()
         async with Readings(site, settings).viewer() as viewer:
-            told = await viewer.next()
+            told = await viewer.said()
             assert (told["type"], told["event"]) == ("connection", "ping")
