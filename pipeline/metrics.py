@@ -24,6 +24,7 @@ LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 )  # fmt: skip
 EVENTS = frozenset({"fired", "updated", "resolved", "acked", "reminder"})
+LATENESS_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 CLOSE_CODES = frozenset({1000, 1001, 1006, 1008, 1009, 1012, 1013, 4401, 4403})
 
 
@@ -31,6 +32,15 @@ def label(value: object, known: frozenset[str] | frozenset[int]) -> str:
     """A value that came over the wire as a label: `other` unless it is one that we know."""
     return str(value) if value in known else "other"
 
+
+# --- the process -----------------------------------------------------------------------------
+
+LOOP_LATE_SECONDS = Histogram(
+    "smart_iot_loop_late_seconds",
+    "By how much the event loop was late when it was looked at, fifty times a second",
+    buckets=LATENESS_BUCKETS,
+    registry=REGISTRY,
+)
 
 # --- the web view: viewers ------------------------------------------------------------------
 

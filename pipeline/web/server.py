@@ -21,6 +21,7 @@ from pipeline.web.gate import Gate
 from pipeline.web.history import History
 from pipeline.web.hub import Hub
 from pipeline.web.live import Live
+from pipeline.web.pulse import feel
 from pipeline.web.rules import Judging, Rules
 from pipeline.web.sensors import Sensors
 from pipeline.web.stats import Statistics
@@ -87,6 +88,7 @@ class WebView:
             asyncio.create_task(self._feed.run(), name="alert feed"),
             asyncio.create_task(self._live.ping(), name="viewers' ping"),
             asyncio.create_task(self._hub.ping(), name="look for viewers that are gone"),
+            asyncio.create_task(feel(), name="look at the event loop"),
             asyncio.create_task(self._devices.run(), name="reading of the devices"),
             asyncio.create_task(self._history.run(), name="reading of the alerts' history"),
             asyncio.create_task(self._statistics.run(), name="reading of the windows"),

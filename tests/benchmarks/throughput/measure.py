@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import urlopen
 
+from pipeline.kafka.broker import free_port
 from tests.benchmarks.process import Failed, cpu_of, peak_of, said, started
 from tests.benchmarks.throughput.lineup import Contestant
 from tests.benchmarks.throughput.stage import PARTITIONS, TOPIC, Stage
@@ -16,6 +19,7 @@ from tests.benchmarks.throughput.stage import PARTITIONS, TOPIC, Stage
 ASK_EVERY = 0.05  # seconds
 FEWEST_COMMITS = 4  # after the first: they come in lumps, and one may be a small part of its own
 START_WITHIN = 180.0  # seconds until the warm-up is over
+LATENESS = re.compile(r'^smart_iot_loop_late_seconds_bucket\{le="(.+)"\} (.+)$', re.MULTILINE)
 
 
 class Seen(NamedTuple):
@@ -31,6 +35,7 @@ class Turn(NamedTuple):
     seconds: float
     cpu: float  # seconds
     peak: int  # bytes, of all workers together
+    held: float | None = None  # seconds, at the most, that an event loop was held; of ours alone
 
     @property
     def per_second(self) -> float:
@@ -52,9 +57,10 @@ def turn(contestant: Contestant, stage: Stage, folder: Path, plan: Plan) -> Turn
     """In a clean place. Failed where it ends, or does too little."""
     stage.clean(contestant.own)
     with ExitStack() as stack:
+        ports = [free_port() for _ in range(plan.workers)]
         workers = [
-            stack.enter_context(_running(contestant, stage, folder / f"worker-{number}"))
-            for number in range(plan.workers)
+            stack.enter_context(_running(contestant, stage, folder / f"worker-{port}", port))
+            for port in ports
         ]
         seen: list[Seen] = []
         for committed in _commits(contestant, stage, workers, folder, plan.seconds):
@@ -65,10 +71,19 @@ def turn(contestant: Contestant, stage: Stage, folder: Path, plan: Plan) -> Turn
             if seen[-1].at - seen[0].at >= plan.seconds and len(seen) > FEWEST_COMMITS:
                 break
         peak = sum(peak_of(worker.pid) for worker in workers)
+        held = max(map(held_at_most, ports)) if contestant.is_ours else None
         if len(seen) < 2:
             raise Failed(f"{contestant.name} has done too little:\n{said(folder)}")
     begin, end = stretch(seen, sum(stage.ends))
-    return Turn(end.committed - begin.committed, end.at - begin.at, end.cpu - begin.cpu, peak)
+    return Turn(end.committed - begin.committed, end.at - begin.at, end.cpu - begin.cpu, peak, held)
+
+
+def held_at_most(port: int) -> float:
+    """Seconds; the upper edge of the last bucket that has any."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        found = LATENESS.findall(answer.read().decode())
+    total = float(found[-1][1])
+    return next(float(edge) for edge, below in found if float(below) == total)
 
 
 def stretch(seen: Sequence[Seen], total: int) -> tuple[Seen, Seen]:
@@ -106,13 +121,14 @@ def _commits(
 
 
 def _running(
-    contestant: Contestant, stage: Stage, folder: Path
+    contestant: Contestant, stage: Stage, folder: Path, port: int
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """One worker, with a folder of its own."""
-    return started(contestant.command(), folder, contestant.cwd, _place(contestant, stage, folder))
+    place = _place(contestant, stage, folder, port)
+    return started(contestant.command(), folder, contestant.cwd, place)
 
 
-def _place(contestant: Contestant, stage: Stage, folder: Path) -> dict[str, str]:
+def _place(contestant: Contestant, stage: Stage, folder: Path, port: int) -> dict[str, str]:
     return {
         "BENCH_BOOTSTRAP": stage.bootstrap,
         "BENCH_TOPIC": TOPIC,
@@ -121,5 +137,5 @@ def _place(contestant: Contestant, stage: Stage, folder: Path) -> dict[str, str]
         "SMART_IOT_BOOTSTRAP": stage.bootstrap,
         "SMART_IOT_TOPIC_PREFIX": contestant.own,
         "SMART_IOT_DATA_DIR": str(folder),
-        "SMART_IOT_WEB_PORT": "0",
+        "SMART_IOT_WEB_PORT": str(port),
     }
