@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -19,6 +18,7 @@ import websockets
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.chromium import chromium
+from tests.lab import heard
 from tests.proof.kafka import Sent, publish
 from tests.proof.worker import Worker
 
@@ -245,7 +245,7 @@ async def test_a_reading_reaches_the_api_and_the_sensor_streams_as_one_message(
         for stream in (every, one):
             assert '"type": "connection"' in str(await stream.recv())
         await say("hall/1", temperature=21.5, humidity=48.0)
-        messages = [json.loads(await stream.recv()) for stream in (every, one)]
+        messages = [await heard(stream.recv) for stream in (every, one)]
         assert messages[0] == messages[1]
         items: list[dict[str, Any]] = []
         while not items:

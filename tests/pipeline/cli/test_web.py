@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.settings import Settings, SettingsError
 from pipeline.web.server import WebView
-from tests.lab import Program, python, started
+from tests.lab import Program, heard, python, started
 from tests.pipeline.web.alert_log import AlertLog, event
 from tests.pipeline.web.conftest import PATIENCE
 
@@ -50,10 +50,10 @@ async def test_a_view_alone_shows_the_alerts_and_its_own_health(
         url = address(program)
         program.lines.until("caught up")
         async with aiohttp.ClientSession() as client, client.ws_connect(url + "ws/alerts/") as ws:
-            assert (await ws.receive_json(timeout=PATIENCE))["backlog"] == 1
-            assert (await ws.receive_json(timeout=PATIENCE))["alert_id"] == "a1"
+            assert (await heard(ws.receive_str))["backlog"] == 1
+            assert (await heard(ws.receive_str))["alert_id"] == "a1"
             await log.tell(event(seq=2))
-            assert (await ws.receive_json(timeout=PATIENCE))["seq"] == 2
+            assert (await heard(ws.receive_str))["seq"] == 2
             async with client.get(url + "metrics") as answer:
                 assert "smart_iot_web_viewers 1.0" in await answer.text()
             for path, status in (("-/ready", 200), ("-/healthy", 200), ("api/rules/", 404)):
@@ -106,10 +106,10 @@ async def test_a_viewer_watches_over_tls(log: AlertLog, settings: Settings, tmp_
                     if answer.status == 200:
                         break
             async with client.ws_connect(url + "/ws/alerts/", ssl=trusting) as ws:
-                await ws.receive_json(timeout=PATIENCE)
+                await heard(ws.receive_str)
                 for size in (1, 200_000):
                     await log.to_alerts(event(f"a{size}", note="x" * size))
-                    told = await ws.receive_json(timeout=PATIENCE)
+                    told = await heard(ws.receive_str)
                     assert len(told["note"]) == size
     finally:
         await view.stop()
