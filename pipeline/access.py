@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -13,6 +14,7 @@ from typing import Any, Final
 READ, ACKNOWLEDGE = "read", "acknowledge"
 RIGHTS: Final = (READ, ACKNOWLEDGE)
 SHORTEST: Final = 8  # characters of a token
+_ONE_OF: Final = re.compile(r"\[!?\]?+[^\]]*\]")  # as fnmatch reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,10 @@ class Scope:
         """Whether all that a glob can match is within; in doubt it isn't.
 
         A glob whose only wildcards are `*` matches whatever another glob stands for, if it matches
-        that one's text."""
+        that one's text; but what stands in brackets is one letter of many, and no text."""
+        text = _ONE_OF.sub("?", glob)
         return self.sees_all or any(
-            glob == ours or (not set("?[") & set(ours) and fnmatchcase(glob, ours))
+            glob == ours or (not set("?[") & set(ours) and fnmatchcase(text, ours))
             for ours in self.devices
         )
 

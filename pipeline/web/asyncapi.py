@@ -51,6 +51,7 @@ SHOWN: Final[dict[str, Schema]] = {
             "type": {"const": "connection"},
             "message": {**TEXT, "description": "of the first one"},
             "event": {"const": "ping", "description": "of those that only say: alive"},
+            "stale": {"const": True, "description": "but we hear nothing of Kafka"},
             "cursor": {"type": ["string", "null"]},
             "backlog": {"type": "integer", "description": "how many open alerts follow"},
             "recovered": {

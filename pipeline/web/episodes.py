@@ -104,10 +104,10 @@ class Episode:
     def last(self) -> bytes:
         return unpacked(self.events[-1])
 
-    def add(self, told: Told, text: bytes) -> None:
+    def add(self, told: Told, resolved_at: float, text: bytes) -> None:
         self.seq = told.seq
         if told.status == "resolved":
-            self.resolved_at = parse_time(told.resolved_at or told.started_at)
+            self.resolved_at = resolved_at
         if told.severity not in self.severities:
             self.severities = (*self.severities, intern(told.severity))
         self.events.append(packed(text))
@@ -138,13 +138,16 @@ class Episodes:
         """One record's value; ValueError or msgspec's where it is no event."""
         fields = msgspec.json.decode(raw)
         told = msgspec.convert(fields, Told)
+        # first, since it may raise: an alert without any event could not be told
+        is_over = told.status == "resolved"
+        resolved_at = parse_time(told.resolved_at or told.started_at) if is_over else NEVER
         episode = self._episodes.pop(told.alert_id, None)
         if episode is None:
             episode = Episode(told)
             insort(self._places, episode.place)
         self._episodes[told.alert_id] = episode
         if told.seq > episode.seq:
-            episode.add(told, msgspec.json.encode(fields))
+            episode.add(told, resolved_at, msgspec.json.encode(fields))
             self._events += 1
             self._make_room(episode)
 

@@ -35,6 +35,7 @@ from pipeline.settings import Settings
 from pipeline.web.alerts import Alert, Highest, OpenAlerts, Unreadable
 from pipeline.web.cursor import Cursor
 from pipeline.web.hub import Hub
+from pipeline.web.identity import identity
 from pipeline.web.recent import Recent, Told, onward
 from pipeline.web.source import (
     FIRST_PAUSE,
@@ -74,7 +75,7 @@ class Feed:
         self._age = settings.recovery_age
         self._most = settings.recovery_events
         self._log = ""
-        """The cluster's id and the topic: offsets of another log mean nothing here."""
+        """The cluster's id and the topic's: offsets of another log mean nothing here."""
         self._positions: dict[int, int] = {}
         """Partition of `alerts` to the next offset that the viewers haven't seen."""
         self._anew = True
@@ -172,8 +173,9 @@ class Feed:
     async def _session(self) -> None:
         both = (self._alerts_topic, self._open_topic)
         cluster, topics = await existing(self._kafka, both, self._wait_for)
+        name = f"{cluster}/{await identity(self._kafka, self._alerts_topic)}"
         async with consuming(self._kafka) as consumer, asyncio.TaskGroup() as tasks:
-            await self._begin(consumer, cluster, topics)
+            await self._begin(consumer, name, topics)
             tasks.create_task(self._follow(consumer))
             tasks.create_task(self._look(consumer, topics))
 
@@ -182,7 +184,7 @@ class Feed:
             log.info("alert feed: %s", problem)
         self.problem = problem
 
-    async def _begin(self, consumer: AIOKafkaConsumer, cluster: str, topics: Topics) -> None:
+    async def _begin(self, consumer: AIOKafkaConsumer, name: str, topics: Topics) -> None:
         self.problem = "reading the open alerts"
         alerts = partitions_of(self._alerts_topic, topics)
         opened = partitions_of(self._open_topic, topics)
@@ -193,7 +195,7 @@ class Feed:
         minute_ago = await _since(consumer, alerts, REWIND)
         tail = await _since(consumer, alerts, self._age)
 
-        self._resume(cluster, first, end)
+        self._resume(name, first, end)
         self._marks = {tp: self._positions[tp.partition] for tp in alerts}
         self._unread = {**self._marks, **opened_end}
         self._open, self._at_first = OpenAlerts(REMEMBERED), []
@@ -209,10 +211,9 @@ class Feed:
         for tp in opened:
             consumer.seek(tp, opened_first[tp])
 
-    def _resume(self, cluster: str, first: Offsets, end: Offsets) -> None:
+    def _resume(self, name: str, first: Offsets, end: Offsets) -> None:
         """Where relaying begins: where it was, else at the end."""
         there = {tp.partition: (first[tp], end[tp]) for tp in end}
-        name = f"{cluster}/{self._alerts_topic}"
         possible = name == self._log and all(
             partition in there and there[partition][0] <= offset <= there[partition][1]
             for partition, offset in self._positions.items()

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Final, Generic, NoReturn, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from pipeline.metrics import VIEWERS
 from pipeline.web.alerts import Alert, Wanted
@@ -121,12 +121,21 @@ class Hub:
         """While it gets the alerts that it wants."""
         return Member(self._groups, wanted, viewer)
 
-    async def publish(self, events: Sequence[tuple[Alert, bytes]]) -> None:
-        """Events and their frames; the caller has the turn."""
-        for wanted, group in tuple(self._groups.items()):
+    def publish(self, events: Sequence[tuple[Alert, bytes]]) -> Coroutine[Any, Any, None]:
+        """Events and their frames, to who is there when it is called, which is as the cursor moves:
+        who comes from then on has them with its welcome. The caller has the turn."""
+        groups = [(wanted, tuple(group)) for wanted, group in self._groups.items()]
+        return self._publish_to(groups, events)
+
+    async def _publish_to(
+        self,
+        groups: Sequence[tuple[Wanted, Sequence[Viewer]]],
+        events: Sequence[tuple[Alert, bytes]],
+    ) -> None:
+        for wanted, viewers in groups:
             told = [(alert, frame) for alert, frame in events if wanted.has(alert)]
             if told:
-                await self._publish(told, tuple(group))
+                await self._publish(told, viewers)
 
     async def _publish(
         self, told: Sequence[tuple[Alert, bytes]], viewers: Sequence[Viewer]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from aiohttp import web
 
@@ -38,13 +38,16 @@ class Live:
         return await self._door.admit(request, self._feed.unknown(), watch)
 
     async def ping(self) -> NoReturn:
-        """Tell every viewer at times that the line is alive: a page can't see WebSocket pings."""
+        """Tell every viewer at times that the line is alive: a page can't see WebSocket pings. And
+        where Kafka isn't: then nothing could come."""
         while True:
             await asyncio.sleep(self._ping_every)
             async with self._hub.turn:
                 if self._feed.caught_up:
-                    cursor = self._feed.cursor()
-                    await self._hub.tell(framed(connection(event="ping", cursor=cursor)))
+                    said: dict[str, Any] = {"event": "ping", "cursor": self._feed.cursor()}
+                    if self._feed.problem is not None:
+                        said["stale"] = True
+                    await self._hub.tell(framed(connection(**said)))
 
     async def _watching(
         self, asked_for: Wanted, asked: str | None, viewer: Viewer, scope: Scope

@@ -32,7 +32,7 @@ STEP: Final = 300  # seconds of one of the fleet's sums
 STEPS, STEPS_AND_SOME = 2_304, 2_600  # of a metric: eight days, and how many until some are dropped
 METRICS: Final = 64
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]  # what our columns can hold
 
 
 class Window(msgspec.Struct, frozen=True):

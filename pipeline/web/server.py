@@ -8,7 +8,8 @@ import logging
 import os
 import resource
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
 
 from aiohttp import web
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 # without a turn of the event loop, so no more: 512 are some 20 ms
 BACKLOG = 512
 OTHER_FILES = 500  # beside the viewers' sockets
+AGAIN = 5.0  # seconds until a task of ours that failed begins again
 SHUTDOWN_TIMEOUT = 2.0  # seconds that viewers have to take their close frame
 
 
@@ -70,7 +72,7 @@ class WebView:
         app = views.application()
         app.on_shutdown.append(self._send_viewers_away)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[NoReturn]] = []
         self.port = 0
 
     async def start(self) -> None:
@@ -85,17 +87,18 @@ class WebView:
             raise
         self.port = self._runner.addresses[0][1]
         self._tasks = [
-            asyncio.create_task(self._feed.run(), name="alert feed"),
-            asyncio.create_task(self._live.ping(), name="viewers' ping"),
-            asyncio.create_task(self._hub.ping(), name="look for viewers that are gone"),
-            asyncio.create_task(feel(), name="look at the event loop"),
-            asyncio.create_task(self._devices.run(), name="reading of the devices"),
-            asyncio.create_task(self._history.run(), name="reading of the alerts' history"),
-            asyncio.create_task(self._statistics.run(), name="reading of the windows"),
-            asyncio.create_task(self._sensors.run(), name="sensor streams"),
+            asyncio.create_task(_again_and_again(name, run), name=name)
+            for name, run in {
+                "alert feed": self._feed.run,
+                "viewers' ping": self._live.ping,
+                "look for viewers that are gone": self._hub.ping,
+                "look at the event loop": feel,
+                "reading of the devices": self._devices.run,
+                "reading of the alerts' history": self._history.run,
+                "reading of the windows": self._statistics.run,
+                "sensor streams": self._sensors.run,
+            }.items()
         ]
-        for task in self._tasks:
-            task.add_done_callback(_report)
         scheme = "https" if tls else "http"
         log.info("web view: %s://%s:%d/", scheme, self._settings.web_host, self.port)
 
@@ -137,6 +140,14 @@ def make_room(viewers: int) -> None:
         )
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.critical("web view: the %s ended", task.get_name(), exc_info=error)
+async def _again_and_again(name: str, run: Callable[[], Coroutine[Any, Any, NoReturn]]) -> NoReturn:
+    """Until cancelled. Each minds what the broker may do to it; what else ends it is a fault of
+    ours, and must not leave the view half alive for ever."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.critical(
+                "web view: the %s ended; it begins again in %.0f s", name, AGAIN, exc_info=True
+            )
+        await asyncio.sleep(AGAIN)

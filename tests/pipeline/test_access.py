@@ -96,6 +96,8 @@ def test_a_scope_sees_the_devices_of_its_globs(globs: list[str], device: str, se
         (["lab-?"], "lab-*", False),
         (["lab-?"], "lab-1", False),  # in doubt not
         (["lab-1", "hall/*"], "lab-1", True),
+        (["greenhouse-*"], "greenhouse-[12]", True),
+        (["site-*-lab-*"], "site-[-lab-1]", False),  # it matches site-1
     ],
 )
 def test_a_scope_covers_a_glob_that_goes_nowhere_beyond_it(

@@ -135,6 +135,7 @@ def test_of_an_alert_with_very_many_events_the_newest_are_known() -> None:
         json.dumps(event(seq=True)).encode(),
         json.dumps(event(alert_id="")).encode(),
         json.dumps(event(started_at="soon")).encode(),
+        json.dumps(resolved("a", 1, resolved_at="soon")).encode(),
     ],
 )  # fmt: skip
 def test_what_is_no_event_of_an_alert_leaves_no_trace(raw: bytes) -> None:

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from pipeline.settings import Settings
+from pipeline.web.door import connection
 from tests.pipeline.web.alert_log import PARTITIONS, AlertLog, event, long_ago, resolved
 from tests.pipeline.web.conftest import PATIENCE, Site, Socket, metric, narrow, running, until
 
@@ -253,6 +254,25 @@ async def test_the_ping_is_a_message_that_the_seeds_client_does_not_show(
                 "event": "ping",
                 "cursor": viewer.welcome["cursor"],
             }
+
+
+async def test_a_task_that_fails_begins_again(
+    log: AlertLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = iter([ZeroDivisionError()])
+
+    def failing_once(**fields: Any) -> bytes:
+        if "event" in fields and (fault := next(faults, None)):
+            raise fault
+        return connection(**fields)
+
+    monkeypatch.setattr("pipeline.web.live.connection", failing_once)
+    monkeypatch.setattr("pipeline.web.server.AGAIN", 0.05)
+    async with running(settings, ping_every=0.05) as site:
+        await site.until_ready()
+        async with site.viewer() as viewer:
+            assert (await viewer.said())["event"] == "ping"
+    assert not list(faults)
 
 
 @pytest.mark.parametrize(

@@ -232,3 +232,20 @@ async def test_partitions_that_were_added_since_are_told_from_their_start(
         async with site.viewer(f"?cursor={cursor}") as back:
             assert back.welcome["recovered"] is True
             assert ids((await take(back, 30))[0]) == {(f"{n}", 1) for n in range(30)}
+
+
+async def test_of_a_log_that_was_created_anew_meanwhile_a_cursor_proves_nothing(
+    log: AlertLog, settings: Settings
+) -> None:
+    async with running(settings) as site:
+        await site.until_ready()
+        async with site.viewer() as viewer:
+            await log.tell(*events("old", 5))
+            _, cursor = await take(viewer, 5)
+    await log.delete()
+    await log.create()
+    await log.tell(*events("new", 15))  # more in each partition than the old one had
+    async with running(settings) as site:
+        await site.until_ready()
+        async with site.viewer(f"?cursor={cursor}") as back:
+            assert (back.welcome["recovered"], back.welcome["backlog"]) == (False, 15)

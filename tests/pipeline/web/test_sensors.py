@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,9 @@ from aiokafka import AIOKafkaProducer
 from pipeline.names import Names
 from pipeline.settings import Settings
 from pipeline.web import sensors
+from pipeline.web.hub import SLICE, Member
 from pipeline.web.sensors import Sensors
+from pipeline.web.viewer import Viewer
 from tests.lab import create, produce
 from tests.pipeline.web.alert_log import AlertLog
 from tests.pipeline.web.conftest import PATIENCE, Site, Socket, metric, narrow, running
@@ -188,6 +190,38 @@ async def test_a_viewer_that_falls_behind_is_closed_and_the_others_are_not(
             assert (await other.next())["co2"] == 5.0
             assert await Socket(slow).code() == 1013
     assert metric("smart_iot_web_queue_overflows_total") == overflows + 1
+
+
+async def test_however_many_watch_one_device_the_event_loop_breathes(
+    readings: Readings, settings: Settings
+) -> None:
+    puts, longest, told = 0, 0, 0
+
+    class Counting(Viewer):
+        def put(self, frames: Sequence[bytes], joined: bytes) -> None:
+            nonlocal puts, longest, told
+            puts, told = puts + 1, told + len(frames)
+            longest = max(longest, puts)
+
+    async def breathe() -> None:
+        nonlocal puts
+        while True:
+            puts = 0
+            await asyncio.sleep(0)
+
+    groups = readings.site.view._sensors._of_one
+    async with readings.viewer("attic") as viewer:
+        for _ in range(1_000):
+            Member(groups, "attic", Counting(1_000)).__enter__()
+        breathing = asyncio.create_task(breathe())
+        value = json.dumps({"device_id": "attic", "co2": 400})
+        await burst_of(settings, readings.topic, value, 50)
+        for _ in range(50):
+            await viewer.next()
+        while told < 50 * 1_000:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        breathing.cancel()
+    assert longest <= SLICE + 1
 
 
 async def burst_of(settings: Settings, topic: str, value: str, number: int) -> None:

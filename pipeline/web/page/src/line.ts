@@ -27,8 +27,9 @@ interface Listener {
 
 export class AlertLine extends Store {
   state: State = "connecting";
-  /** When the last word came, by our clock; null before the first. */
+  /** When the last word came of a view that hears Kafka, by our clock; null before the first. */
   heard: number | null = null;
+  private spoken = Date.now(); // when the last word came, whatever it was
   /** How much the web view's clock is ahead of ours. */
   skew = 0;
   private cursor: string | null = null;
@@ -88,7 +89,8 @@ export class AlertLine extends Store {
 
   private take(message: unknown): void {
     const fields = fieldsOf(message);
-    this.heard = Date.now();
+    this.spoken = Date.now();
+    if (fields.type !== "connection" || fields.stale !== true) this.heard = this.spoken;
     if (fields.type !== "connection") this.took(message, fields.cursor);
     else if (fields.event === "ping") this.pinged(fields);
     else this.welcome(fields);
@@ -153,7 +155,7 @@ export class AlertLine extends Store {
   }
 
   private look(): void {
-    const silent = this.welcomed && Date.now() - (this.heard ?? 0) > SILENCE;
+    const silent = this.welcomed && Date.now() - this.spoken > SILENCE;
     const slow = this.socket && !this.welcomed && Date.now() - this.began > CONNECT_WITHIN;
     if (silent || slow) {
       this.drop();
@@ -171,8 +173,8 @@ export class AlertLine extends Store {
 
   private judge(): State {
     if (this.state === "refused" && !this.socket) return "refused";
-    if (this.welcomed) return "live";
     if (Date.now() - (this.heard ?? this.started) > SILENCE) return "stale";
+    if (this.welcomed) return "live";
     return this.heard === null && this.pause === FIRST_PAUSE ? "connecting" : "reconnecting";
   }
 }

@@ -102,10 +102,12 @@ async def test_times_are_in_the_viewers_zone_and_exact_on_hover(
     due = "Device hall: Offline, a reading was due by " + iso(at.timestamp())
     await log.tell(event(device_id="hall", message=due, started_at=iso(at.timestamp())))
     await page.goto(site.http)
-    said, when, _ = await cards(page).locator("time").all()
+    times = cards(page).locator("time")
+    await expect(times).to_have_count(3)
+    said, when, _ = await times.all()
     for one in (said, when):
         assert re.search(r"\b08:02:03$", await one.inner_text())
         title = str(await one.get_attribute("title"))
         assert "08:02:03.004 GMT+7" in title
         assert iso(at.timestamp()) in title
-    await expect(cards(page)).to_contain_text("3 d ago")
+    await expect(cards(page)).to_contain_text(re.compile("[23] d ago"))  # 2 in the first hour

@@ -6,12 +6,15 @@ import asyncio
 import itertools
 import time
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from playwright.async_api import Page, expect
 
 from pipeline.kafka.broker import free_port
+from pipeline.kafka.broker import running as running_kafka
 from pipeline.settings import Settings
-from tests.pipeline.web.alert_log import AlertLog, event, resolved
+from tests.pipeline.web.alert_log import AlertLog, alert_log, event, resolved
 from tests.pipeline.web.conftest import Site, running
 from tests.pipeline.web.page.cable import cable
 from tests.pipeline.web.page.visit import cards, is_live, now_event, state
@@ -118,3 +121,22 @@ async def test_the_pauses_between_two_tries_grow_and_the_cursor_comes_along(
     assert growing == sorted(growing)
     assert all(20_000 < pause < 40_000 for pause in pauses[7:])
     assert all("cursor=" in url for _, url in tries[1:])
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+async def test_a_view_that_hears_nothing_of_kafka_is_not_live(tmp_path: Path, page: Page) -> None:
+    with running_kafka(tmp_path / "kafka") as kafka:
+        settings = replace(Settings(), bootstrap=kafka.bootstrap, web_port=0)
+        async with alert_log(kafka.bootstrap, "") as log:
+            await log.create()
+            async with running(settings, ping_every=1.0) as site:
+                await site.until_ready()
+                await page.goto(site.http)
+                await is_live(page)
+                kafka.kill()
+                await expect(state(page)).to_have_text("Stale")
+                kafka.start()
+                await is_live(page)
+                await log.tell(now_event("a"))
+                await expect(cards(page)).to_have_count(1)
