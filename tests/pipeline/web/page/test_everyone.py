@@ -104,7 +104,7 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     await expect(cards(page)).to_have_count(3)
     await log.tell(resolved("b", device_id="device-b", severity="warning"))
     await expect(cards(page).last).to_have_attribute("data-type", "resolved")
-    await cards(page).first.get_by_role("button", name="Acknowledge").click()
+    await page.locator("#alerts [data-id=a]").get_by_role("button", name="Acknowledge").click()
     await expect(page.get_by_label("Your name")).to_be_focused()
     await fits_and_is_accessible(page)
     await page.goto(f"{site.http}/#/device/{long.replace('/', '%2F')}")
