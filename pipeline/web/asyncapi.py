@@ -18,8 +18,8 @@ from pipeline.commands import Acknowledge, Quiet, Reload, Unsilence
 from pipeline.names import Names
 from pipeline.schemas import READING, text
 from pipeline.shapes import AlertEvent, ClosedWindow
+from pipeline.web.alerts import LONGEST_GLOB
 from pipeline.web.door import LARGEST_MESSAGE, TOKEN_WITHIN
-from pipeline.web.episodes import LONGEST_GLOB
 from pipeline.web.openapi import REFS, SHAPES, TEXT, of, ref
 
 Schema = dict[str, Any]

@@ -23,11 +23,10 @@ import msgspec
 
 from pipeline.records import parse_time
 from pipeline.rules.engine import Device, Engine, Reading
+from pipeline.web.alerts import LONGEST_GLOB, SEVERITIES
 from pipeline.words import event_json
 
-LONGEST_GLOB: Final = 256
 LONGEST_EPISODE: Final = 500  # events; of an alert that has more the oldest are forgotten
-SEVERITIES: Final = frozenset({"info", "warning", "danger"})
 STATUSES: Final = frozenset({"active", "resolved"})
 AT_MOST, BY_DEFAULT = 500, 100  # alerts a page
 ALWAYS: Final = float("-inf")

@@ -18,8 +18,9 @@ from pipeline.access import RIGHTS
 from pipeline.commands import AckBody, SilenceBody
 from pipeline.schemas import DEVICE_ID, METRIC_NAME, text
 from pipeline.shapes import AlertEvent
+from pipeline.web.alerts import LONGEST_GLOB, SEVERITIES
 from pipeline.web.changes import ShownSilence
-from pipeline.web.episodes import AT_MOST, BY_DEFAULT, LONGEST_GLOB, SEVERITIES, STATUSES
+from pipeline.web.episodes import AT_MOST, BY_DEFAULT, STATUSES
 from pipeline.web.fleet import Card
 from pipeline.web.gate import OPEN, STATIC
 from pipeline.web.history import AlertPage, AlertStory
