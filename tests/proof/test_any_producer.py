@@ -98,7 +98,7 @@ async def test_every_reading_meets_one_state_once_though_forwarders_are_killed(
     kafka, prefix, tmp_path
 ):
     """Two workers, each with half of the partitions, have most readings to forward. They come
-    little by little: one that was alone for a moment could take up a whole backlog."""
+    little by little, once both are ready: one that was alone could take up a whole backlog."""
     hour = an_hour()
     names = ("one", "two")
     workers = [Worker(kafka.bootstrap, prefix, tmp_path, name=name, **QUICK) for name in names]
@@ -120,6 +120,8 @@ async def test_every_reading_meets_one_state_once_though_forwarders_are_killed(
         )
         other = workers[(number + 1) % 2]
         with killed, other:
+            while killed.code() is None and not (await killed.is_ready() and await other.is_ready()):
+                await asyncio.sleep(0.1)
             while killed.code() is None and (part := next(parts, None)):
                 await publish_by_all(kafka.bootstrap, topic, part, seed=4)
                 await asyncio.sleep(0.5)
