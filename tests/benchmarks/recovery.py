@@ -57,6 +57,7 @@ def measured(devices: int) -> dict[str, Start]:
                 Stage(kafka.bootstrap),
                 folder / "d",
             )
+            starts.another("nothing-", folder / "nothing")  # which makes the topics
             nothing = starts.another("nothing-", folder / "nothing")
             job = Job(devices=devices, readings=devices * READINGS_A_DEVICE, hot=0.0)
             stage.fill(records(job, PARTITIONS), say)
