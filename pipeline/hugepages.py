@@ -57,7 +57,7 @@ class HugePages:
         self._ended = True
 
     def _settle(self, start: int, end: int) -> int:
-        if self._ended or _madvise(start, end - start, ADVISE):
+        if _madvise(start, end - start, ADVISE):
             return 0
         for first in range(start, end, PIECE):  # at once; Linux itself takes minutes to come by
             if self._ended:
