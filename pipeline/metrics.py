@@ -149,6 +149,7 @@ RECORDS_UNREADABLE = Counter(
     ["what"],
     registry=VIEW,
 )
+begin(RECORDS_UNREADABLE, "devices", "alerts of the past", "windows")
 ALERTS_KEPT = Gauge(
     "smart_iot_web_alerts_kept",
     "Alerts of the past in memory, each with its events",

@@ -45,15 +45,15 @@ class Family(NamedTuple):
 
 
 def families(text: str) -> Iterator[Family]:
-    """Of all that have a type; no labels where there is no sample."""
+    """Of all that have a sample."""
     meanings = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.MULTILINE))
-    samples = SAMPLE.findall(text)
+    found = SAMPLE.findall(text)
     for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):
         names = {name + suffix for suffix in SUFFIXES} if kind == "histogram" else {name}
-        labels = {
-            label for sample, shown in samples if sample in names for label in LABEL.findall(shown)
-        }
-        yield Family(name, kind, frozenset(labels - {"le"}), meanings[name])
+        shown = [labels for sample, labels in found if sample in names]
+        if shown:
+            labels = {label for one in shown for label in LABEL.findall(one)}
+            yield Family(name, kind, frozenset(labels - {"le"}), meanings[name])
 
 
 def documented() -> dict[str, set[Family]]:

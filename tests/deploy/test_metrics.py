@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -106,16 +106,7 @@ def test_a_worker_shows_what_is_documented_and_nothing_else(shown: Shown) -> Non
 
 
 def test_a_web_view_that_stands_alone_shows_nothing_of_a_worker(shown: Shown) -> None:
-    assert known(shown.web) == known_of(sections("Every process", "A web view"))
-
-
-def known(text: str) -> set[tuple[str, str, str]]:
-    return known_of(families(text))
-
-
-def known_of(shown: set[Family] | Iterator[Family]) -> set[tuple[str, str, str]]:
-    """Without labels: not all of them have been seen there."""
-    return {(family.name, family.kind, family.meaning) for family in shown}
+    assert set(families(shown.web)) == sections("Every process", "A web view")
 
 
 @needs_prometheus
