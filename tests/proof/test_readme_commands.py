@@ -336,7 +336,7 @@ def _is_ready(house: House, port: int) -> bool:
 
 
 @checks(
-    "prometheus --config.file=deploy/prometheus/prometheus.yml --storage.tsdb.path=/tmp/prometheus"
+    "prometheus --config.file=deploy/prometheus/prometheus.yml --storage.tsdb.path=prometheus-data"
 )
 def _is_watched_over(house: House, command: str) -> None:
     if shutil.which("prometheus") is None:
