@@ -29,7 +29,7 @@ from faust.types import TP, EventT, StreamT
 from agents.checks import INTERVAL, send_checks
 from agents.commands import Commands, forget_the_past
 from agents.fleet import FLEET_KEY, FleetWatch
-from agents.gauges import show
+from agents.gauges import Gauges
 from agents.intake import Intake
 from agents.judge import Judge
 from agents.ownership import Ownership
@@ -72,6 +72,7 @@ class Detection:
         self.intake = Intake(app, self.ownership, self.judge, self.writer, forwarder)
         self.ownership.settle = self.intake.settle
         self.reach = Reach(app, self.ownership)
+        self.gauges = Gauges(self.ownership)
         self.fleet = FleetWatch(app, self.ownership, self.judge, self.reach)
         self.looked_at = time.time()
         self.kept = 0  # devices that garbage isn't looked for among
@@ -178,7 +179,7 @@ class Detection:
     async def show_for_ever(self) -> None:
         """Apart from the look, which waits for Kafka."""
         while not self.app.should_stop:
-            show(self.ownership, self.reach.ends, time.time())
+            self.gauges.show(self.reach.ends, time.time())
             await asyncio.sleep(INTERVAL)
 
     def wall(self) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from agents.gauges import HELD, held_by, show
+from agents.gauges import HELD, Gauges, held_by
 from agents.judge import Judge
 from pipeline.metrics import WORKER
 from pipeline.rules.engine import Engine, Reading
@@ -92,7 +92,8 @@ def test_a_worker_shows_its_partitions_and_after_a_rebalance_only_its_own(
     judged.standing.opened("b", "warning", "offline")
     judged.row("cellar")
     worker.sources[TP("readings", 2)].position = 5
-    show(worker, {TP("readings", 2): 12, TP("smart-iot-forwarded", 1): 3}, WALL)
+    gauges = Gauges(worker)
+    gauges.show({TP("readings", 2): 12, TP("smart-iot-forwarded", 1): 3}, WALL)
     assert gauge("partitions") == 2
     assert gauge("dirty_rows") == 1
     assert gauge("devices", state="offline") == 1
@@ -102,7 +103,9 @@ def test_a_worker_shows_its_partitions_and_after_a_rebalance_only_its_own(
     assert gauge("lag_records", topic="readings", partition="2") == 7
     assert gauge("lag_records", topic="forwarded", partition="1") == 3
     assert gauge("judgement_held_partitions", reason="backlog") == 1  # the other one's
-    show(Worker(1), {}, WALL)  # type: ignore[arg-type]
+    one = Worker(1)
+    worker.owned, worker.sources = one.owned, one.sources
+    gauges.show({}, WALL)
     assert gauge("partitions") == 1
     assert gauge("open_alerts", severity="danger") == 0
     assert gauge("lag_records", topic="readings", partition="2") is None
