@@ -28,18 +28,23 @@ RECORDED = {rule["record"] for rule in RULES if "record" in rule}
 
 KUBERNETES = "    kubernetes_sd_configs:\n      - role: pod\n"
 POD = {
-    f"__meta_kubernetes_{label}": value
-    for label, value in {
-        "namespace": "production",
-        "pod_name": "worker-0",
-        "pod_ip": "10.1.2.3",
-        "pod_phase": "Running",
-        "pod_label_app_kubernetes_io_part_of": "smart-iot",
-        "pod_label_app_kubernetes_io_component": "worker",
-        "pod_annotation_prometheus_io_scrape": "true",
-        "pod_annotation_prometheus_io_port": "8000",
-    }.items()
+    "namespace": "production",
+    "pod_ip": "10.1.2.3",
+    "pod_phase": "Running",
+    "pod_label_app_kubernetes_io_part_of": "smart-iot",
+    "pod_label_app_kubernetes_io_component": "worker",
+    "pod_annotation_prometheus_io_scrape": "true",
+    "pod_annotation_prometheus_io_port": "8000",
 }
+# A pod's name; in what it differs; where it is scraped, if it is
+PODS: list[tuple[str, dict[str, str], str | None]] = [
+    ("worker-0", {}, "10.1.2.3:8000/metrics"),
+    ("elsewhere", {"pod_annotation_prometheus_io_path": "/m"}, "10.1.2.3:8000/m"),
+    ("archive-0", {"pod_annotation_prometheus_io_port": "8001"}, "10.1.2.3:8001/metrics"),
+    ("unasked", {"pod_annotation_prometheus_io_scrape": "false"}, None),
+    ("else", {"pod_label_app_kubernetes_io_part_of": "else"}, None),
+    ("done", {"pod_phase": "Succeeded"}, None),
+]
 
 
 @needs_prometheus
@@ -49,44 +54,41 @@ def test_the_configuration_is_one_and_its_rules_are_found() -> None:
 
 
 @needs_prometheus
-@pytest.mark.parametrize(
-    ("other", "scraped"),
-    [
-        ({}, "10.1.2.3:8000/metrics"),
-        ({"pod_annotation_prometheus_io_path": "/m"}, "10.1.2.3:8000/m"),
-        ({"pod_annotation_prometheus_io_port": "8001"}, "10.1.2.3:8001/metrics"),
-        ({"pod_annotation_prometheus_io_scrape": "false"}, None),
-        ({"pod_label_app_kubernetes_io_part_of": "else"}, None),
-        ({"pod_phase": "Succeeded"}, None),
-    ],
-)
-def test_in_kubernetes_the_pods_that_ask_for_it_are_scraped(
-    other: dict[str, str], scraped: str | None, tmp_path: Path
-) -> None:
+def test_in_kubernetes_the_pods_that_ask_for_it_are_scraped(tmp_path: Path) -> None:
     """Debian's Prometheus knows nothing of Kubernetes: what that would tell it stands in a file."""
     shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
     config = tmp_path / "kubernetes.yml"
     text = config.read_text()
     assert KUBERNETES in text
     config.write_text(text.replace(KUBERNETES, "    file_sd_configs: [{files: [pods.yml]}]\n"))
-    pod = POD | {f"__meta_kubernetes_{label}": value for label, value in other.items()}
-    pods = [{"targets": ["10.1.2.3:9999"], "labels": pod}]
+    pods = [
+        {
+            "targets": ["10.1.2.3:9999"],
+            "labels": {
+                f"__meta_kubernetes_{label}": value
+                for label, value in {**POD, "pod_name": name, **other}.items()
+            },
+        }
+        for name, other, _ in PODS
+    ]
     (tmp_path / "pods.yml").write_text(json.dumps(pods))  # JSON is YAML
     promtool("check", "config", str(config))
-    said = promtool("check", "service-discovery", "--timeout=1s", str(config), "smart-iot")
-    (found,) = json.loads(said[: said.rindex("]") + 1].partition("level=")[0])
-    labels = found["labels"]
-    if scraped is None:
-        assert labels == {}
-        return
-    assert labels["__address__"] + labels["__metrics_path__"] == scraped
-    named = {name: labels[name] for name in ("job", "instance", "component", "namespace")}
-    assert named == {
-        "job": "smart-iot",
-        "instance": "worker-0",
-        "component": "worker",
-        "namespace": "production",
+    said = promtool("check", "service-discovery", "--timeout=2s", str(config), "smart-iot")
+    found = {
+        target["discoveredLabels"]["__meta_kubernetes_pod_name"]: target["labels"]
+        for target in json.JSONDecoder().raw_decode(said)[0]  # its log comes behind that
     }
+    assert {name: _address(labels) for name, labels in found.items()} == {
+        name: scraped for name, _, scraped in PODS
+    }
+    labels = found["worker-0"]
+    named = [labels[name] for name in ("job", "instance", "component", "namespace")]
+    assert named == ["smart-iot", "worker-0", "worker", "production"]
+
+
+def _address(labels: dict[str, str]) -> str | None:
+    """None where it was dropped."""
+    return labels["__address__"] + labels["__metrics_path__"] if labels else None
 
 
 @needs_prometheus
