@@ -69,7 +69,7 @@ def test_one_that_begins_before_the_last_one_has_ended_leaves_none_behind(
     assert registry.get_sample_value("faust_total_rebalances_recovering") == 0
 
 
-def test_what_can_never_move_is_left_out_and_is_still_called_so(
+def test_what_would_only_mislead_is_left_out_and_is_still_called_so(
     registry: CollectorRegistry, monitor: Any
 ) -> None:
     own = {field.describe()[0].name for field in monitor._metrics}
