@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 
 from pipeline.metrics import (
     EVENTS,
@@ -35,7 +35,7 @@ from pipeline.settings import Settings
 from pipeline.web.alerts import Alert, Highest, OpenAlerts, Unreadable
 from pipeline.web.cursor import Cursor
 from pipeline.web.hub import Hub
-from pipeline.web.identity import identity
+from pipeline.web.lookout import ids_of, look_out
 from pipeline.web.recent import Recent, Told, onward
 from pipeline.web.source import (
     FIRST_PAUSE,
@@ -44,8 +44,6 @@ from pipeline.web.source import (
     Offsets,
     Topics,
     cause,
-    check_reached,
-    check_unchanged,
     consuming,
     existing,
     is_expected,
@@ -57,7 +55,6 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 100_000  # alerts whose highest seq is remembered
 REWIND = 60.0  # seconds of `alerts` read again at a start; `alerts-open` must not lag by more
-LOOK = 5.0  # seconds between two looks at where the topics end
 REACH, REACH_POLL = 2.0, 0.02  # seconds that we wait to be as far as another view has been
 
 Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
@@ -173,11 +170,11 @@ class Feed:
     async def _session(self) -> None:
         both = (self._alerts_topic, self._open_topic)
         cluster, topics = await existing(self._kafka, both, self._wait_for)
-        name = f"{cluster}/{await identity(self._kafka, self._alerts_topic)}"
         async with consuming(self._kafka) as consumer, asyncio.TaskGroup() as tasks:
-            await self._begin(consumer, name, topics)
+            ids = await ids_of(consumer, topics)
+            await self._begin(consumer, f"{cluster}/{ids[self._alerts_topic]}", topics)
             tasks.create_task(self._follow(consumer))
-            tasks.create_task(self._look(consumer, topics))
+            tasks.create_task(look_out(self, consumer, topics, ids))
 
     def _wait_for(self, problem: str) -> None:
         if self.problem != problem:
@@ -258,22 +255,6 @@ class Feed:
         for at, alert in self._at_first:
             if at < newest - REWIND:
                 self._relayed.note(alert.alert_id, alert.seq)
-
-    async def _look(self, consumer: AIOKafkaConsumer, topics: Topics) -> NoReturn:
-        """See what aiokafka doesn't tell: topics recreated, partitions added, a silent broker."""
-        assigned = list(consumer.assignment())
-        while True:
-            await asyncio.sleep(LOOK)
-            check_unchanged(consumer, topics)
-            try:
-                async with asyncio.timeout(LOOK):
-                    ends = await consumer.end_offsets(assigned)
-            except (TimeoutError, KafkaError):
-                self.problem = "Kafka doesn't answer"
-                continue
-            if self.caught_up:
-                self.problem = None
-            await check_reached(consumer, ends)
 
     # The records' way.
 
