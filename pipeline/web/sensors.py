@@ -108,7 +108,7 @@ class Sensors:
             raise
         # from here on it is told every reading
         words = f"Connected to the readings of {whose}"
-        viewer.begin(framed(connection(message=words, cursor=None, recovered=None)), ())
+        viewer.greet(framed(connection(message=words, cursor=None, recovered=None)))
         return Member(groups, key, viewer, self._left)
 
     def _left(self) -> None:
