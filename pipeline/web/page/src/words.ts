@@ -62,7 +62,7 @@ export type Words = typeof en;
 
 const vi: Words = {
   skip: "Chuyển đến phần cảnh báo",
-  live: "Trực tiếp", connecting: "Đang kết nối", reconnecting: "Đang kết nối lại", stale: "Dữ liệu cũ", refused: "Không được phép",
+  live: "Trực tiếp", connecting: "Đang kết nối", reconnecting: "Đang kết nối lại", stale: "Dữ liệu cũ", refused: "Không có quyền",
   heard: (time) => `Lần gần nhất nhận tin từ máy chủ: ${time}`,
   neverHeard: "Chưa nhận được tin nào từ máy chủ",
   staleNote: (time) => `Không nhận được tin nào kể từ ${time}. Thông tin đang hiển thị có thể đã cũ; đang thử kết nối lại.`,
