@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from itertools import chain
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from pipeline.metrics import VIEWERS
@@ -19,9 +18,6 @@ from pipeline.web.viewer import GOING_AWAY, Viewer
 
 SLICE: Final = 200  # viewers between two turns of the event loop: some 2 ms, a system call each
 PING_EVERY: Final = 20.0  # seconds between two WebSocket pings; who answers none is gone
-# groups of viewers that are pinged one after the other: their answers come as they were asked, and
-# those of 10,000 at once would hold the event loop. A prime, since the hash is an address
-ROUNDS: Final = 199
 
 Key = TypeVar("Key")
 
@@ -86,8 +82,7 @@ class Hub:
         self._limit = viewers
         self._per_address = per_address
         self._queue = queue
-        self._viewers: tuple[set[Viewer], ...] = tuple(set() for _ in range(ROUNDS))
-        self._number = 0
+        self._viewers: set[Viewer] = set()
         self._from: Counter[str] = Counter()
         self._groups: dict[Wanted, set[Viewer]] = {}
         self._closing = False
@@ -97,7 +92,7 @@ class Hub:
 
     def place(self, address: str | None) -> Place:
         """For a viewer from an address (None: it isn't counted); Full where there is none."""
-        if self._number >= self._limit:
+        if len(self._viewers) >= self._limit:
             raise Full("as many viewers are connected as may be (SMART_IOT_VIEWERS)")
         if address is not None and self._from[address] >= self._per_address:
             raise TooMany(
@@ -107,8 +102,7 @@ class Hub:
         return Place(self, Viewer(self._queue), address)
 
     def enter(self, viewer: Viewer, address: str | None) -> None:
-        self._viewers[hash(viewer) % ROUNDS].add(viewer)
-        self._number += 1
+        self._viewers.add(viewer)
         VIEWERS.inc()
         if address is not None:
             self._from[address] += 1
@@ -116,8 +110,7 @@ class Hub:
             viewer.end(GOING_AWAY)
 
     def leave(self, viewer: Viewer, address: str | None) -> None:
-        self._viewers[hash(viewer) % ROUNDS].discard(viewer)
-        self._number -= 1
+        self._viewers.discard(viewer)
         VIEWERS.dec()
         if address is not None:
             self._from[address] -= 1
@@ -162,13 +155,14 @@ class Hub:
     async def ping(self) -> NoReturn:
         """See who is gone without a word."""
         while True:
-            for viewers in self._viewers:
-                await asyncio.sleep(PING_EVERY / ROUNDS)
-                for viewer in tuple(viewers):
-                    viewer.ping()
+            await asyncio.sleep(PING_EVERY)
+            for number, viewer in enumerate(tuple(self._viewers), 1):
+                viewer.ping()
+                if number % SLICE == 0:
+                    await asyncio.sleep(0.01)  # the answers come in slices, too
 
     def end_all(self, code: int) -> None:
-        for viewer in tuple(chain.from_iterable(self._viewers)):
+        for viewer in tuple(self._viewers):
             viewer.end(code)
 
     def close(self) -> None:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
-from itertools import pairwise
-
-import pytest
 
 from pipeline.web.alerts import Alert, Wanted
-from pipeline.web.hub import SLICE, Hub, Place
+from pipeline.web.hub import SLICE, Hub
 from pipeline.web.viewer import Viewer
 from tests.pipeline.web.alert_log import event
 
@@ -22,13 +18,9 @@ class Listening(Viewer):
     def __init__(self) -> None:
         super().__init__(1_000)
         self.told: list[bytes] = []
-        self.pinged: list[float] = []
 
     def put(self, frames: Sequence[bytes], joined: bytes) -> None:
         self.told += frames
-
-    def ping(self) -> None:
-        self.pinged.append(asyncio.get_running_loop().time())
 
 
 async def test_who_comes_while_an_event_goes_out_isnt_told_it_again() -> None:
@@ -46,25 +38,3 @@ async def test_who_comes_while_an_event_goes_out_isnt_told_it_again() -> None:
     await publishing
     assert all(viewer.told == [b"fired"] for viewer in early)
     assert [viewer.told for viewer in late] == [[], []]
-
-
-async def test_viewers_are_pinged_in_their_turn_and_never_many_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("pipeline.web.hub.PING_EVERY", 0.5)
-    hub, viewers = Hub(2_000, 2_000, 1), [Listening() for _ in range(1_990)]
-    places = [Place(hub, viewer, None) for viewer in viewers]
-    turns, known = [], 0
-    with ExitStack() as stack:
-        for place in places:
-            stack.enter_context(place)
-        pinging = asyncio.create_task(hub.ping())
-        while min(len(viewer.pinged) for viewer in viewers) < 3:
-            await asyncio.sleep(0)
-            now = sum(len(viewer.pinged) for viewer in viewers)
-            turns.append(now - known)
-            known = now
-        pinging.cancel()
-    assert max(turns) < 100
-    pauses = [b - a for viewer in viewers for a, b in pairwise(viewer.pinged)]
-    assert min(pauses) > 0.4
