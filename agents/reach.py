@@ -38,9 +38,10 @@ class Look(NamedTuple):
 
 
 class Reach:
-    """`look` now and then, `stop` in the end."""
+    """`look` now and then, `stop` in the end. The broker has `answered_at` the last time."""
 
     def __init__(self, app: App, ownership: Ownership) -> None:
+        self.answered_at = 0.0
         self._app = app
         self._ownership = ownership
         self._looks: dict[int, Look] = {}
@@ -56,6 +57,7 @@ class Reach:
             self._looks.clear()
             self._sent, self._sent_at = {}, NEVER
             self._gaps.clear()
+            self.answered_at = wall
             return
         readings = [TP(names.readings, number) for number in range(self._app.partition_count)]
         inboxes = [TP(names.forwarded, number) for number in owned]
@@ -67,6 +69,7 @@ class Reach:
         except KafkaError as error:
             log.debug("where the sources end isn't known: %r", error)
             return
+        self.answered_at = wall
         sent = {tp: ends.get(tp, 0) for tp in readings}
         if sent != self._sent:
             if self._sent:

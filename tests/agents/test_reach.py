@@ -168,3 +168,18 @@ async def test_a_worker_that_was_without_partitions_does_not_know_either():
     worker.sent(OTHERS, 3)
     await worker.look(T0 + 10_000)
     assert worker.reach.arrives(T0 + 10_000) is None
+
+
+async def test_it_is_known_since_when_the_broker_has_not_answered(monkeypatch):
+    worker = Worker(OURS)
+    await worker.look(T0)
+
+    async def fail(*_: TP) -> dict[TP, int]:
+        raise KafkaConnectionError
+
+    with monkeypatch.context() as away:
+        away.setattr(worker.app.consumer, "highwaters", fail)
+        await worker.look(T0 + 60)
+        assert worker.reach.answered_at == T0
+    await worker.look(T0 + 61)
+    assert worker.reach.answered_at == T0 + 61
