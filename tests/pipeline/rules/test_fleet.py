@@ -148,8 +148,20 @@ def test_who_falls_silent_while_it_is_open_is_named_too() -> None:
     assert decided(fleet, more, True, DUE + 9 * APART) == [], "they are told"
 
 
-def test_whoever_falls_silent_between_two_words_is_still_named_by_the_second() -> None:
-    assert APART + 10 < TOGETHER
+def test_of_those_who_fall_silent_one_after_the_other_nobody_is_left_out() -> None:
+    """One a second; what a partition has counted is three seconds old when it is decided upon."""
+    fleet, events = Device(FLEET), []
+    silent: dict[str, tuple[float, float]] = {}
+    counts = [counted(200)] * 3
+    for second in range(240):
+        at = DUE + second
+        if second < 200:
+            silent[f"d-{second}"] = (at, at)
+        counts = [*counts[1:], count(200, silent, at)]
+        events += decided(fleet, counts[:1], True, at)
+    assert [event.event for event in events] == ["fired"] + ["updated"] * 6
+    assert sorted(events[-1].devices) == sorted(silent)
+    assert events[-1].count == 200
 
 
 def test_who_is_back_stays_named_and_is_counted() -> None:
