@@ -78,6 +78,13 @@ def test_a_replay_of_what_the_partition_has_applied_changes_nothing(owned, feed)
     assert owned.rows["attic"].packed(1) == before
 
 
+def test_a_replay_brings_no_device_back_that_is_forgotten(owned, feed):
+    feed(reading(0, temperature=36))
+    owned.delete(owned.rows["attic"])
+    feed(reading(0, temperature=36))
+    assert owned.rows == {}
+
+
 def test_a_row_that_is_ahead_of_the_partition_skips_what_it_has_applied(owned, feed):
     """A crash in the middle of a flush: this row reached the changelog, the partition's didn't."""
     feed(reading(0, temperature=36), reading(1, temperature=30))
