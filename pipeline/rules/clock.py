@@ -6,15 +6,16 @@ close it is live, and the silence of its devices is judged by the wall clock, wh
 what has passed, though nobody sent for hours, and against what hasn't yet.
 
 A jump of more than an hour is believed once three records have made it. Where a partition's few
-devices send every hour or less often, each of their records would be one. So a pause that has been
-proved twice running is the partition's stride, and another like it is believed at once: until a
-record falls back behind it, or there was none for long.
+devices send every hour or less often, each of their records would be one. So a pause that the three
+themselves show, or that has been proved twice running, is the partition's stride, and another like it
+is believed at once: until a record falls back behind it, or there was none for long.
 
 No clock is read here. The object is mutated in place.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final
 
 JUMP: Final = 3600.0  # seconds ahead of the clock that one record alone can't prove
@@ -132,14 +133,18 @@ class PartitionClock:
             self._believe(ahead)
 
     def _believe(self, ahead: list[float]) -> None:
-        """The smallest of them; or the last, if each is as far ahead of the one before."""
-        steps = [to - since for since, to in zip([self.clock, *ahead], ahead, strict=False)]
+        """The last of them, if they come as far apart as hours; else the smallest, and what is no
+        jump from there."""
+        steps = [to - since for since, to in pairwise(ahead)]
         if 2 * min(steps) > JUMP and max(steps) <= 2 * min(steps):
             self._pass(ahead[-1], max(steps), True)
             return
         pause = min(ahead) - self.clock
         alike = pause <= 2 * self._pause and self._pause <= 2 * pause
         self._pass(min(ahead), pause, alike and self._since_pause() < 1)
+        for time in sorted(ahead):
+            if time - self.clock <= JUMP:
+                self.clock = time
 
     def _pass(self, time: float, pause: float, strides: bool) -> None:
         self.clock = self._paused_at = time

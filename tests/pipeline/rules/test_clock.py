@@ -26,7 +26,8 @@ def ats(times: list[float], wall: float = AGES) -> list[float]:
         ([0, 1, 2, 2 + H], [0, 1, 2, 2 + H]),  # an hour is no jump
         ([0, 1, 2, 3 + H], [0, 1, 2, 2]),  # one record proves nothing
         ([0, 1, 2, 9 * H, 9 * H, 5], [0, 1, 2, 2, 2, 5]),  # nor do two
-        ([0, 1, 2, 9 * H, 8 * H, 8.5 * H], [0, 1, 2, 2, 2, 8 * H]),  # three: the smallest
+        ([0, 1, 2, 19 * H, 8 * H, 17 * H], [0, 1, 2, 2, 2, 8 * H]),  # three: the smallest,
+        ([0, 1, 2, 9 * H, 8 * H, 8.5 * H], [0, 1, 2, 2, 2, 9 * H]),  # and what is no jump from it
         ([0, 1, 2, 9 * H, 5, 9 * H, 9 * H], [0, 1, 2, 2, 5, 5, 5]),  # a row, not a sum
         ([0, 1, 2, 9 * H, 9 * H, 9 * H, 9 * H + 1], [0, 1, 2, 2, 2, 9 * H, 9 * H + 1]),
         ([9 * H, 0, 1], [9 * H, 0, 1]),  # the first one was wrong
@@ -54,6 +55,13 @@ def test_who_sends_every_hour_or_less_often_is_followed_once_that_is_proved(
     times: list[float], first: int
 ) -> None:
     assert ats(times)[first:] == times[first:]
+
+
+@pytest.mark.parametrize("step", [H, H + 1, 2 * H])
+def test_who_is_back_after_an_outage_is_followed_from_the_third_record_on(step: float) -> None:
+    before = [step * n for n in range(30)]
+    after = [before[-1] + 32 * H + step * n for n in range(30)]
+    assert ats([*before, *after])[len(before) + 2 :] == after[2:]
 
 
 @pytest.mark.parametrize("wrong", [[5 * H], [50 * H, 50 * H]])
