@@ -7,8 +7,8 @@ what has passed, though nobody sent for hours, and against what hasn't yet.
 
 A jump of more than an hour is believed once three records have made it. Where a partition's few
 devices send every hour or less often, each of their records would be one. So a pause that the three
-themselves show, or that has been proved twice running, is the partition's stride, and another like it
-is believed at once: until a record falls back behind it, or there was none for long.
+themselves show, or that has been proved twice running, is the partition's stride, and another like
+it is believed at once: until a record falls back behind it, or there was none for long.
 
 No clock is read here. The object is mutated in place.
 """
