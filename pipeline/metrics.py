@@ -201,3 +201,37 @@ RECREATED_SOURCES = Counter(
     "Source partitions found to be other ones than those whose offsets were remembered",
     registry=REGISTRY,
 )
+
+# --- an archive: records into its database --------------------------------------------------
+
+ARCHIVED = Counter(
+    "smart_iot_archived",
+    "Records that are written to the database of an archive, by what they say",
+    ["sink", "kind"],
+    registry=REGISTRY,
+)
+ARCHIVE_REFUSED = Counter(
+    "smart_iot_archive_refused",
+    "Records that a database will never take, sent to the rejected topic",
+    ["sink"],
+    registry=REGISTRY,
+)
+ARCHIVE_FAILURES = Counter(
+    "smart_iot_archive_failures",
+    "Writes that failed and are tried again",
+    ["sink"],
+    registry=REGISTRY,
+)
+ARCHIVE_LAG = Gauge(
+    "smart_iot_archive_lag_records",
+    "Records of our partitions that are not written to the database yet",
+    ["sink"],
+    registry=REGISTRY,
+)
+ARCHIVE_SECONDS = Histogram(
+    "smart_iot_archive_write_seconds",
+    "One batch into the database, until it is there",
+    ["sink"],
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)

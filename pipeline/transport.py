@@ -234,6 +234,12 @@ class Consumer(driver.Consumer):
         positions = {tp: await self.position(tp) for tp in sources}
         cast(Releasing, self.app).positioned({tp: at or 0 for tp, at in positions.items()})
 
+    def go_to(self, positions: Mapping[TP, int]) -> None:
+        """Read on from these instead: called by the app when it is `positioned`. One that is no
+        more becomes the first that is."""
+        for tp, offset in positions.items():
+            self._rewind(tp, offset)
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         if not self._is_changelog_tp(tp):  # those are paused for good: no fetch is missing
             super().verify_event_path(now, tp)

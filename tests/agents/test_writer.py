@@ -11,11 +11,12 @@ from aiokafka.errors import KafkaTimeoutError
 from agents import writer as module
 from agents.writer import Closed, Writer, take_cut, take_slice
 from pipeline.batches import Outbound
+from pipeline.rejection import Rejection
 from pipeline.rows import PARTITION_KEY, Outgoing, Row
 from pipeline.rules.engine import Device
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.rules.window import Window
-from tables.partition import Partition, Rejection
+from tables.partition import Partition
 from tests.agents.shell import T0, App, Batches, Chunk, Table, partition
 
 
