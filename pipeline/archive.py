@@ -53,7 +53,7 @@ SINKS: Final = {
 
 
 def sink_of(name: str, settings: Settings) -> Sink:
-    """The client of a database; NoSink where its URL is not set, or wrong, or its driver missing."""
+    """The client of a database; NoSink where its URL is not set or wrong, or its driver missing."""
     if not getattr(settings, f"{name}_url"):
         raise NoSink(f"{PREFIX}{name.upper()}_URL is not set: it names the database")
     try:
