@@ -89,6 +89,8 @@ class Archive:
         self._stored = {}
         if sources:
             self._ends = await ends_of(self.app, sources)
+            if self.app.settings.archive_migrate == "YES":
+                log.info("%s", await self._patiently(self.sink.migrate, self._owner))
             self._stored = await self._patiently(
                 lambda: self.sink.progress(self.cluster, sources), self._owner
             )

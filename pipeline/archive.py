@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from importlib import import_module
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 from faust import Stream
 from faust.types import StreamT
@@ -19,8 +18,9 @@ from mode import Service
 from agents.archive import Archive
 from pipeline.garbage import seldom
 from pipeline.names import Names
-from pipeline.settings import PREFIX, Settings
-from pipeline.sinks.sink import EVENT, OPEN, READING, WINDOW, Sink
+from pipeline.settings import Settings
+from pipeline.sinks.known import SINKS, NoSink, sink_of
+from pipeline.sinks.sink import EVENT, OPEN, READING, WINDOW
 from pipeline.streams import App, end_process
 from pipeline.streams import app as worker
 from pipeline.transport import Chunks
@@ -32,40 +32,6 @@ log = logging.getLogger(__name__)
 DAY: Final = 86_400.0
 # A database may be away for long, and then nothing is polled; the watchdog sees what hangs.
 MOST_BETWEEN_POLLS: Final = 30 * DAY
-
-
-class NoSink(Exception):
-    """A sink can't be had; the text says what to do."""
-
-
-class Kept(NamedTuple):
-    """A database: the class of its client, and what it keeps."""
-
-    client: str
-    kinds: tuple[str, ...]
-
-
-SINKS: Final = {
-    "mysql": Kept("MySQL", (EVENT, WINDOW)),
-    "mongo": Kept("Mongo", (READING,)),
-    "redis": Kept("Redis", (READING, OPEN)),
-}
-
-
-def sink_of(name: str, settings: Settings) -> Sink:
-    """The client of a database; NoSink where its URL is not set or wrong, or its driver missing."""
-    if not getattr(settings, f"{name}_url"):
-        raise NoSink(f"{PREFIX}{name.upper()}_URL is not set: it names the database")
-    try:
-        client = getattr(import_module(f"pipeline.sinks.{name}"), SINKS[name].client)
-    except ModuleNotFoundError as error:
-        raise NoSink(
-            f"the driver of {name} is missing ({error.name}): pip install 'smart-iot[storage]'"
-        ) from None
-    try:
-        return cast(Sink, client(settings))
-    except ValueError as error:
-        raise NoSink(f"{PREFIX}{name.upper()}_URL can't be used: {error}") from None
 
 
 class Archiver(App):

@@ -134,6 +134,9 @@ class Settings:
     archive_port: int = _setting(
         8001, "port of the first archive's /metrics, the others take the next; 0: any", _whole
     )
+    archive_migrate: str = _setting(
+        "NO", "whether an archive makes its tables by itself when it starts", allowed=("NO", "YES")
+    )
     archive_rows: int = _setting(2_000, "records that an archive writes at once", _whole)
     archive_wait: float = _setting(
         1.0, "seconds that an archive waits for as many before it writes what there is", _seconds

@@ -79,9 +79,9 @@ for number, one in ipairs(given.devices) do
         redis.call('ZADD', devices, given.now, id)
     end
 end
-for _, one in ipairs(given.open) do
-    if one[2] then redis.call('HSET', open, one[1], one[2])
-    else redis.call('HDEL', open, one[1]) end
+for number = 2, #ARGV, 2 do
+    if ARGV[number + 1] == '' then redis.call('HDEL', open, ARGV[number])
+    else redis.call('HSET', open, ARGV[number], ARGV[number + 1]) end
 end
 redis.call('ZREMRANGEBYSCORE', devices, '-inf', given.gone)
 if given.final then
@@ -158,15 +158,15 @@ class Redis:
             "spans": [[name, _text(span.begin), str(span.end)] for name, span in spans.items()],
             "anew": anew,
             "devices": devices,
-            "open": [_opened(entry) for entry in entries if entry.kind == OPEN],
             "now": str(round(at * 1000)),
             "keep": str(self._keep),
             "gone": str(round(at * 1000) - self._keep),
             "final": final,
         }
         keys = ["progress", "devices", "open", *(f"device:{one[0]}" for one in devices)]
+        told = [text for entry in entries if entry.kind == OPEN for text in _opened(entry)]
         with _told():
-            elsewhere = await self._script([self._key(key) for key in keys], [_pack(given)])
+            elsewhere = await self._script([self._key(key) for key in keys], [_pack(given), *told])
         if elsewhere:
             raise Displaced(f"{elsewhere.decode()}, which is not where this batch begins")
 
@@ -231,9 +231,9 @@ def _shown_time(reading: Reading) -> float:
     return time
 
 
-def _opened(entry: Entry) -> list[Any]:
-    field = b"%d/%b" % (entry.partition, entry.key or b"")
-    return [field, False if entry.content is None else entry.value]
+def _opened(entry: Entry) -> tuple[bytes, bytes]:
+    """Field and value, which is empty where the alert is resolved."""
+    return b"%d/%b" % (entry.partition, entry.key or b""), entry.value or b""
 
 
 def _latest(device_id: str, fields: Mapping[bytes, bytes], offline: bool) -> Latest:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stores import MariaDB, Redis, running
+from tests.stores import MariaDB, Mongo, Redis, running
 
 
 @pytest.fixture(scope="session")
@@ -19,5 +19,12 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     server = Redis(tmp_path_factory.mktemp("redis"))
+    with running(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongo]:
+    server = Mongo(tmp_path_factory.mktemp("mongo"))
     with running(server):
         yield server

@@ -41,7 +41,9 @@ def count(mariadb: MariaDB, table: str) -> object:
 
 async def test_an_alert_is_one_row_with_its_last_event_and_each_event_is_one(writing, mariadb):
     fired = event_of(seq=1)
-    resolved = event_of(seq=2, event="resolved", status="resolved", resolved_at="2026-01-01T00:00:00Z")
+    resolved = event_of(
+        seq=2, event="resolved", status="resolved", resolved_at="2026-01-01T00:00:00Z"
+    )
     await writing.write(record(EVENT, 0, resolved), record(EVENT, 1, fired))
     assert mariadb.execute("SELECT seq, status, resolved_at FROM alerts") == [
         (2, "resolved", datetime(2026, 1, 1))  # noqa: DTZ001
@@ -189,7 +191,9 @@ async def test_a_deadlock_is_no_rows_fault_and_the_same_batch_goes_through_later
 
 
 async def test_a_connection_that_is_lost_in_the_middle_of_a_batch_leaves_nothing(writing, mariadb):
-    mariadb.execute("INSERT INTO alerts SELECT UUID(), 1, 'd', 'r', 'i', 'active', NOW(), NULL, '', NOW()")
+    mariadb.execute(
+        "INSERT INTO alerts SELECT UUID(), 1, 'd', 'r', 'i', 'active', NOW(), NULL, '', NOW()"
+    )
     mariadb.execute("SET GLOBAL innodb_lock_wait_timeout = 50")
     batch = writing.batch(record(EVENT, 0, event_of()), record(WINDOW, 0, window_of()))
 
@@ -199,7 +203,9 @@ async def test_a_connection_that_is_lost_in_the_middle_of_a_batch_leaves_nothing
         ):
             mariadb.execute(f"KILL {number}")
 
-    batch.refused = writing.batch(record(EVENT, 1, b"?")).refused  # so that it is told before the end
+    batch.refused = writing.batch(
+        record(EVENT, 1, b"?")
+    ).refused  # so that it is told before the end
     with pytest.raises(SinkUnavailable):
         await writing.sink.write("cluster", batch, cut, T0)
     assert (count(mariadb, "alert_events"), count(mariadb, "windows")) == (0, 0)
