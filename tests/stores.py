@@ -3,45 +3,31 @@ killed."""
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pymysql
 
 from pipeline.kafka.broker import free_port
+from pipeline.stores import DATABASE, LocalMariaDB, LocalMongoDB, LocalRedis, Store
 from pipeline.supervisor import tied_to_this_process
 
 PATIENCE = 30.0
 
 
-class Server:
-    """`folder` is its own; what it keeps there survives `stop` and `kill`."""
+class Server(Store):
+    """What it keeps survives `stop` and `kill`."""
 
-    scheme = ""
-    database = ""
+    process: subprocess.Popen[bytes]
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
-
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}127.0.0.1:{self.port}/{self.database}"
-
-    def command(self) -> list[str]:
-        raise NotImplementedError
-
-    def answers(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
+        super().__init__(folder, free_port())
+        self.prepare()
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
@@ -59,7 +45,6 @@ class Server:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        assert self.process is not None
         self.process.terminate()
         try:
             self.process.wait(PATIENCE)
@@ -67,56 +52,24 @@ class Server:
             self.kill()
 
     def kill(self) -> None:
-        assert self.process is not None
         self.process.kill()
         self.process.wait()
 
 
-class Redis(Server):
-    """Writes everything to its disk at once, so that it knows it again."""
-
-    scheme, database = "redis://", "0"
+class Redis(Server, LocalRedis):
+    """Has everything on its disk before it answers, so that it knows it again."""
 
     def command(self) -> list[str]:
-        kept = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-        return ["redis-server", *where, *kept]
-
-    def answers(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as link:
-            link.sendall(b"PING\r\n")
-            return link.recv(5) == b"+PONG"  # not yet while it loads
-        return False
+        return [*super().command(), "--appendfsync", "always"]
 
 
-class MariaDB(Server):
-    scheme, database = "mysql://root@", "smart"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        asked = ["--auth-root-authentication-method=normal", "--skip-test-db", "--user=root"]
-        subprocess.run(
-            ["mariadb-install-db", "--no-defaults", *asked, f"--datadir={folder / 'data'}"],
-            check=True,
-            capture_output=True,
-        )
-
+class MariaDB(Server, LocalMariaDB):
     def command(self) -> list[str]:
-        kept = [f"--datadir={self.folder / 'data'}", f"--pid-file={self.folder / 'pid'}"]
-        where = [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self.folder / 's'}"]
-        quick = ["--skip-log-bin", "--innodb-flush-method=nosync", "--user=root"]
-        return ["/usr/sbin/mariadbd", "--no-defaults", *kept, *where, *quick]
-
-    def answers(self) -> bool:
-        try:
-            self.execute(f"CREATE DATABASE IF NOT EXISTS {self.database}", database="")
-        except pymysql.MySQLError:
-            return False
-        return True
+        return [*super().command(), "--innodb-flush-method=nosync"]  # nobody cuts the power
 
     def execute(
-        self, statement: str, *values: object, database: str = "smart"
-    ) -> list[tuple[object, ...]]:
+        self, statement: str, *values: object, database: str = DATABASE
+    ) -> list[tuple[Any, ...]]:
         link = pymysql.connect(
             host="127.0.0.1",
             port=self.port,
@@ -130,22 +83,23 @@ class MariaDB(Server):
             return list(cursor.fetchall())
 
 
-class Mongo(Server):
-    """What speaks MongoDB's protocol."""
-
-    scheme, database = "mongodb://", "smart"
+class Mongo(Server, LocalMongoDB):
+    """What speaks MongoDB's protocol here; Debian has no server of MongoDB's own."""
 
     def command(self) -> list[str]:
-        program = str(Path(sys.executable).parent / "secantusd-py")
+        speaks = str(Path(sys.executable).parent / "secantusd-py")
         where = ["--port", str(self.port), "--storage-path", str(self.folder / "data")]
-        return [program, *where, "--standalone"]
+        return [speaks, *where, "--standalone"]
+
+
+S = TypeVar("S", bound=Server)
 
 
 @contextmanager
-def running(server: Server) -> Iterator[Server]:
+def running(server: S) -> Iterator[S]:
     server.start()
     try:
         yield server
     finally:
-        if server.process is not None and server.process.poll() is None:
+        if server.process.poll() is None:
             server.kill()

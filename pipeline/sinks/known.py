@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Final, NamedTuple, cast
 
@@ -27,18 +28,24 @@ SINKS: Final = {
 }
 
 
-def sink_of(name: str, settings: Settings) -> Sink:
-    """The client of a database; NoSink where its URL is not set or wrong, or its driver missing."""
-    if not getattr(settings, f"{name}_url"):
-        raise NoSink(f"{PREFIX}{name.upper()}_URL is not set: it names the database")
+def driver_of(name: str) -> Callable[[Settings], Sink]:
+    """The client of a database; NoSink where what it needs isn't installed."""
     try:
         client = getattr(import_module(f"pipeline.sinks.{name}"), SINKS[name].client)
     except ModuleNotFoundError as error:
         raise NoSink(
             f"the driver of {name} is missing ({error.name}): pip install 'smart-iot[storage]'"
         ) from None
+    return cast("Callable[[Settings], Sink]", client)
+
+
+def sink_of(name: str, settings: Settings) -> Sink:
+    """The client of the database that is set; NoSink where it isn't, or its URL is wrong."""
+    if not getattr(settings, f"{name}_url"):
+        raise NoSink(f"{PREFIX}{name.upper()}_URL is not set: it names the database")
+    client = driver_of(name)
     try:
-        return cast(Sink, client(settings))
+        return client(settings)
     except ValueError as error:
         raise NoSink(f"{PREFIX}{name.upper()}_URL can't be used: {error}") from None
 

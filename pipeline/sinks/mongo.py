@@ -43,6 +43,7 @@ from pipeline.sinks.sink import (
 TIMEOUT_MS: Final = 20_000  # for one answer
 DAY: Final = 86_400
 DATABASE: Final = "smart_iot"  # where the URL names none
+
 DUPLICATE: Final = 11_000
 # What a document is refused for: a validator, its size or depth, a name that can't be.
 REFUSED: Final = frozenset({2, 15, 52, 55, 57, 121, 10_334, 17_280, 17_419, 17_420})

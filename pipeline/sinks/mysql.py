@@ -206,7 +206,7 @@ def _version(cursor: Cursor) -> int:
     (version,) = cursor.fetchone() or (None,)
     if (version or 0) > schema.VERSION:
         raise SinkUnavailable(f"its tables are of version {version}, which a newer smart-iot made")
-    return version or 0
+    return int(version or 0)
 
 
 def _check_version(cursor: Cursor) -> None:

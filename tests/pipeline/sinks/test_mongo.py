@@ -11,8 +11,9 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import AutoReconnect
 
 from pipeline.settings import Settings
-from pipeline.sinks.mongo import DATABASE, Mongo
+from pipeline.sinks.mongo import Mongo
 from pipeline.sinks.sink import READING, Displaced, SinkUnavailable
+from pipeline.stores import DATABASE
 from tests.pipeline.sinks.shell import CLUSTER, T0, Writing, reading, record
 from tests.stores import Mongo as Server
 
@@ -22,7 +23,7 @@ MOMENT = datetime.fromtimestamp(T0, UTC)
 @pytest.fixture
 async def database(mongo_server: Server) -> AsyncIterator[Any]:
     client: AsyncMongoClient[Any] = AsyncMongoClient(mongo_server.url, tz_aware=True)
-    await client.drop_database("smart")
+    await client.drop_database(DATABASE)
     yield client.get_default_database()
     await client.close()
 

@@ -11,6 +11,7 @@ import pytest
 from pipeline.settings import Settings
 from pipeline.sinks.mysql import MySQL, arguments_of
 from pipeline.sinks.sink import EVENT, WINDOW, Displaced, SinkUnavailable
+from pipeline.stores import DATABASE
 from tests.pipeline.sinks.shell import T0, Writing, event_of, record, window_of
 from tests.stores import MariaDB
 
@@ -27,8 +28,8 @@ HOSTILE = [
 
 @pytest.fixture
 async def writing(mariadb: MariaDB) -> AsyncIterator[Writing]:
-    mariadb.execute("DROP DATABASE IF EXISTS smart", database="")
-    mariadb.execute("CREATE DATABASE smart", database="")
+    mariadb.execute(f"DROP DATABASE IF EXISTS {DATABASE}", database="")
+    mariadb.execute(f"CREATE DATABASE {DATABASE}", database="")
     sink = MySQL(Settings(mysql_url=mariadb.url, mysql_days=10))
     await sink.migrate()
     yield Writing(sink)
@@ -36,7 +37,7 @@ async def writing(mariadb: MariaDB) -> AsyncIterator[Writing]:
 
 
 def count(mariadb: MariaDB, table: str) -> object:
-    return mariadb.execute(f"SELECT COUNT(*) FROM {table}")[0][0]
+    return mariadb.execute(f"SELECT COUNT(*) FROM {table}")[0][0]  # noqa: S608
 
 
 async def test_an_alert_is_one_row_with_its_last_event_and_each_event_is_one(writing, mariadb):
@@ -191,21 +192,16 @@ async def test_a_deadlock_is_no_rows_fault_and_the_same_batch_goes_through_later
 
 
 async def test_a_connection_that_is_lost_in_the_middle_of_a_batch_leaves_nothing(writing, mariadb):
-    mariadb.execute(
-        "INSERT INTO alerts SELECT UUID(), 1, 'd', 'r', 'i', 'active', NOW(), NULL, '', NOW()"
-    )
-    mariadb.execute("SET GLOBAL innodb_lock_wait_timeout = 50")
     batch = writing.batch(record(EVENT, 0, event_of()), record(WINDOW, 0, window_of()))
 
     async def cut(_refused: object) -> None:
         for (number,) in mariadb.execute(
-            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() AND db = 'smart'"
+            "SELECT id FROM information_schema.processlist"
+            " WHERE id <> CONNECTION_ID() AND db = DATABASE()"
         ):
             mariadb.execute(f"KILL {number}")
 
-    batch.refused = writing.batch(
-        record(EVENT, 1, b"?")
-    ).refused  # so that it is told before the end
+    batch.refused = writing.batch(record(EVENT, 1, b"?")).refused  # told before the end
     with pytest.raises(SinkUnavailable):
         await writing.sink.write("cluster", batch, cut, T0)
     assert (count(mariadb, "alert_events"), count(mariadb, "windows")) == (0, 0)
@@ -228,7 +224,7 @@ async def test_a_write_that_is_given_up_leaves_the_next_one_a_connection_of_its_
 
 async def test_a_database_without_our_tables_says_what_to_run(mariadb):
     mariadb.execute("CREATE DATABASE IF NOT EXISTS bare", database="")
-    sink = MySQL(Settings(mysql_url=mariadb.url.replace("/smart", "/bare")))
+    sink = MySQL(Settings(mysql_url=mariadb.url.replace(DATABASE, "bare")))
     with pytest.raises(SinkUnavailable, match="archive migrate"):
         await sink.progress("cluster", [("alerts", 0)])
     assert "version 1 of the tables now, after 0" in await sink.migrate()

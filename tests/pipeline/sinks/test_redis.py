@@ -164,6 +164,6 @@ async def test_a_redis_that_is_full_or_away_is_tried_again_later(writing, redis_
     finally:
         redis_cli(redis_server, "config", "set", "maxmemory", "0")
     nowhere = Writing(Redis(Settings(redis_url=f"redis://127.0.0.1:{Server(tmp_path).port}")))
-    with pytest.raises(SinkUnavailable, match="refused|connect"):
+    with pytest.raises(SinkUnavailable, match=r"refused|connect"):
         await nowhere.write(reading(0, temperature=20))
     await nowhere.sink.close()
