@@ -308,6 +308,10 @@ class Recovery(FaustRecovery):
     async def _seek_offsets(self, *_: Any) -> None:
         """Not needed: the app reads changelogs with a consumer of its own."""
 
+    async def _resume_streams(self, generation_id: int = 0) -> None:
+        """Of an app without tables: stock Faust un-pauses first here too."""
+        await self.on_recovery_completed(generation_id)
+
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         app: Any = self.app
         consumer = cast(Consumer, app.consumer)

@@ -74,7 +74,7 @@ async def _migrated(name: str, settings: Settings) -> str:
 
 def archive_of(name: str, folder: Path, environment: Mapping[str, str]) -> Child:
     return Child(
-        name=name,
+        name=f"{name} archive",
         command=[sys.executable, "-P", "-m", "faust", "-A", f"pipeline.archive:{name}", "worker"],
         environment=environment,
         # Faust imports from its folder first: not from the user's, who may have `agents` there.

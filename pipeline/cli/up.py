@@ -81,9 +81,7 @@ def up(
                 simulator = broker is not None
             stores = stores_of(folder, settings, say) if with_storage else None
             if stores is not None and isinstance(broker, Fallback):
-                raise Unusable(
-                    "--with-storage needs an Apache Kafka: the fallback carries a worker"
-                )
+                raise Unusable("--with-storage needs Apache Kafka: the fallback carries one worker")
             asyncio.run(_run(folder, lock, web, broker, bootstrap or "", simulator, stores))
     except (FolderInUse, Unusable, GivenUp, CannotPrepare) as error:
         raise click.UsageError(str(error)) from None

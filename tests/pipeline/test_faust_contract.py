@@ -45,6 +45,7 @@ TOUCHED = {
         (Recovery, "_build_offsets", ["self", "consumer", "tps", "destination", "title"]),
         (Recovery, "_seek_offsets", ["self", "consumer", "tps", "offsets", "title"]),
         (Recovery, "on_recovery_completed", ["self", "generation_id"]),
+        (Recovery, "_resume_streams", ["self", "generation_id"]),
         (Recovery, "_set_recovery_ended", ["self"]),
         (Recovery, "_wait", ["self", "coro", "timeout"]),
         (Recovery, "_is_changelog_tp", ["self", "tp"]),

@@ -1,0 +1,188 @@
+"""Storage, beside the alerts: whatever happens to archives and databases, all of it is kept once,
+and no alert waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from tests.proof.archives import (
+    Archives,
+    alerts_in,
+    events_in,
+    latest_in,
+    readings_in,
+    until,
+    windows_in,
+)
+from tests.proof.kafka import (
+    Sent,
+    alerts,
+    open_alerts,
+    publish,
+    quiet,
+    read_topic,
+)
+from tests.proof.worker import Worker
+from tests.stores import MariaDB, Mongo, Redis, Server, running
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+READINGS = 100_000
+DEVICES = 200
+RATE = 9_000  # a second
+T0 = 1_764_000_000.0
+ASIDE = 1.0  # seconds that a database is away
+
+
+def history() -> Iterator[Sent]:
+    """A tenth of the devices has it too hot for a while, again and again."""
+    for number in range(READINGS):
+        device, step = number % DEVICES, number // DEVICES
+        hot = device % 10 == 0 and step % 40 >= 25
+        yield Sent(f"d{device}", {"temperature": 41.0 if hot else 21.0}, T0 + step)
+
+
+class Expected:
+    """What the topics say, and so what the databases must."""
+
+    def __init__(self, bootstrap: str, prefix: str) -> None:
+        self._bootstrap = bootstrap
+        self._prefix = prefix
+
+    async def look(self) -> None:
+        bootstrap, prefix = self._bootstrap, self._prefix
+        told = await alerts(bootstrap, prefix)
+        self.events = {(event["alert_id"], event["seq"]) for event in told}
+        self.alerts = {e["alert_id"]: e for e in sorted(told, key=lambda event: event["seq"])}
+        self.open = sorted((await open_alerts(bootstrap, prefix)).values(), key=str)
+        windows: dict[Any, Any] = {}
+        for record in await read_topic(bootstrap, prefix + "windows"):
+            one = json.loads(record.value)
+            identity = one["device_id"], one["metric"], one["start"]
+            if one["revision"] >= windows.get(identity, one)["revision"]:
+                windows[identity] = one
+        self.windows = {
+            (
+                *key[:2],
+                key[2].replace("T", " ")[:-1],
+                w["revision"],
+                w["count"],
+                w["mean"],
+                w["last"],
+            )
+            for key, w in windows.items()
+        }
+        self.readings, self.latest = {}, {}
+        for record in await read_topic(bootstrap, prefix + "readings"):
+            content = json.loads(record.value)
+            self.readings[f"{record.topic}-{record.partition}-{record.offset}"] = content
+            newest = (record.timestamp, record.offset, content["temperature"])
+            device = content["device_id"]
+            self.latest[device] = max(self.latest.get(device, newest), newest)
+
+
+async def test_every_reading_and_alert_is_kept_once_whatever_happens_to_archives_and_databases(
+    kafka, prefix, tmp_path
+):
+    mariadb, mongo = MariaDB(tmp_path / "mariadb"), Mongo(tmp_path / "mongo")
+    redis = Redis(tmp_path / "redis")
+    servers: dict[str, Server] = {"mysql": mariadb, "mongo": mongo, "redis": redis}
+    worker = Worker(kafka.bootstrap, prefix, tmp_path, SMART_IOT_WINDOW="10")
+    with ExitStack() as stack:
+        for server in servers.values():
+            stack.enter_context(running(server))
+        await stack.enter_context(worker).ready()
+        before = await latency(kafka.bootstrap, prefix, "before")
+        archives = stack.enter_context(
+            Archives(kafka.bootstrap, prefix, tmp_path, *servers.values())
+        )
+        for sink in servers:
+            await until(lambda sink=sink: ready(archives, sink), f"{sink}: {archives.tail()}")
+        publishing = asyncio.create_task(
+            publish(kafka.bootstrap, prefix + "readings", history(), rate=RATE)
+        )
+        for sink in ("mysql", "mongo", "redis", "mysql", "mongo"):
+            await asyncio.sleep(0.7)
+            await archives.kill(sink)
+        for number, server in enumerate(servers.values()):
+            (server.kill if number == 1 else server.stop)()
+            await asyncio.sleep(ASIDE)
+            await asyncio.to_thread(server.start)
+        assert not publishing.done()  # all that was under load
+        await publishing
+        await quiet(kafka.bootstrap, prefix, seconds=1)
+
+        expected = Expected(kafka.bootstrap, prefix)
+        await expected.look()
+        assert len(expected.readings) > READINGS
+        assert len(expected.alerts) > 200
+        try:
+            await until(lambda: counted(mariadb, mongo, expected), "counts are equal", 60)
+            await until(lambda: known(redis, prefix, expected), "Redis is up to date", 60)
+        except AssertionError:
+            print(archives.tail())
+        assert events_in(mariadb) == expected.events
+        assert alerts_in(mariadb) == expected.alerts
+        assert windows_in(mariadb) == expected.windows
+        assert await readings_in(mongo) == expected.readings
+        latest, opened = await latest_in(redis, prefix)
+        assert sorted(opened, key=str) == expected.open
+        assert {one.device_id: (one.at, one.values["temperature"]) for one in latest.values()} == {
+            device: (at / 1000, value) for device, (at, _, value) in expected.latest.items()
+        }
+        assert await read_topic(kafka.bootstrap, prefix + "readings-rejected") == []
+
+        for server in servers.values():
+            server.kill()
+        after = await latency(kafka.bootstrap, prefix, "after")
+        assert "can't be written" in await archives.ask("redis", "/-/ready")
+    print(f"alert latency: {before * 1e3:.0f} ms without archives, {after * 1e3:.0f} ms beside "
+          "three whose databases are dead")  # fmt: skip
+    assert after < 3 * before + 0.1
+
+
+async def ready(archives: Archives, sink: str) -> bool:
+    return '"ready": true' in await archives.ask(sink, "/-/ready")
+
+
+async def counted(mariadb: MariaDB, mongo: Mongo, expected: Expected) -> bool:
+    return (
+        len(events_in(mariadb)) >= len(expected.events)
+        and windows_in(mariadb) >= expected.windows
+        and len(await readings_in(mongo)) >= len(expected.readings)
+    )
+
+
+async def known(redis: Redis, prefix: str, expected: Expected) -> bool:
+    latest, opened = await latest_in(redis, prefix)
+    return sorted(opened, key=str) == expected.open and all(
+        latest[device].at * 1000 >= at - 0.5 if device in latest else False
+        for device, (at, _, _) in expected.latest.items()
+    )
+
+
+async def latency(bootstrap: str, prefix: str, name: str) -> float:
+    """From a reading sent to its alert read, the median of several."""
+    consumer = AIOKafkaConsumer(
+        prefix + "alerts", bootstrap_servers=bootstrap, fetch_max_wait_ms=100
+    )
+    seconds = []
+    async with consumer:
+        await consumer.seek_to_end()
+        for number in range(15):
+            began, device = time.monotonic(), f"{name}-{number}"
+            hot = Sent(device, {"temperature": 50.0}, time.time())
+            await publish(bootstrap, prefix + "readings", [hot])
+            while json.loads((await consumer.getone()).value)["device_id"] != device:
+                pass
+            seconds.append(time.monotonic() - began)
+    return statistics.median(seconds)
