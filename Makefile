@@ -1,7 +1,7 @@
 # All of the house's commands. Every one does its own set-up; paths are relative, so that a
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
-.PHONY: help demo venv test test-quick test-compiled soak bench-core bench bench-quick figure lint \
+.PHONY: help demo venv test test-quick test-compiled soak bench-core bench bench-quick bench-storage figure lint \
 	lock wheel screenshot clean
 .DELETE_ON_ERROR:
 
@@ -79,6 +79,9 @@ bench-quick: venv ## readings a second: ours, naive Faust and a bare loop; less 
 bench: venv ## the same beside Quix Streams and Kafka Streams too; twenty minutes (BENCH_ARGS=--help)
 	@$(call try,build/compiled/built build/kafka-streams/KafkaStreams.class .venv-bench/installed)
 	$(RUN) tests.benchmarks.throughput $(BENCH_ARGS)
+
+bench-storage: venv ## rows a second into each database, beside one write a reading; a minute
+	$(RUN) tests.benchmarks.storage $(BENCH_ARGS)
 
 figure: venv ## draw docs/throughput.svg anew, of what `make bench` has found
 	$(RUN) tests.benchmarks.throughput.figure build/throughput.json docs/throughput.svg

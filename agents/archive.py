@@ -41,7 +41,8 @@ MOST_BYTES: Final = 8 << 20  # of a batch
 PAUSES: Final = Pauses(first=0.5, longest=30.0)
 TIDY_EVERY: Final = 60.0  # seconds
 TIDY_PAUSE: Final = 0.2  # seconds between two slices
-LOOK_EVERY: Final = 1.0  # seconds between two looks at the lag
+LOOK_EVERY: Final = 5.0  # seconds between two looks at the lag
+LOOK_WITHIN: Final = 10.0
 
 T = TypeVar("T")
 
@@ -74,7 +75,8 @@ class Archive:
         self._naive = ZoneInfo(app.settings.naive_timezone)
         self._stored: Mapping[Source, int] = {}
         self._ends: Mapping[Source, int] = {}
-        self._stands: dict[Source, Span] = {}
+        self._stands: dict[Source, Span] = {}  # with what is gathered
+        self._written: dict[Source, Span] = {}  # without
         self._gathered = Gathered()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -98,7 +100,8 @@ class Archive:
     def positioned(self, positions: Mapping[TP, int]) -> None:
         """The sources go on from what is stored, unless that is of another topic, now gone."""
         self._owner += 1
-        self._stands, go_to = {}, {}
+        self._stands, self._written = {}, {}
+        go_to = {}
         for tp, committed in positions.items():
             source = (tp.topic, tp.partition)
             begin, end = self._stored.get(source), self._ends.get(source, 0)
@@ -106,7 +109,7 @@ class Archive:
                 log.error("%s is stored up to %d and ends at %d: anew", tp, begin, end)
             anew = begin is None or begin > end
             at = 0 if begin is None or anew else begin
-            self._stands[source] = Span(begin, at, anew)
+            self._stands[source] = self._written[source] = Span(begin, at, anew)
             if at != committed:
                 go_to[tp] = at
         cast(Consumer, self.app.consumer).go_to(go_to)
@@ -121,7 +124,7 @@ class Archive:
                 await self.flush()
         except (TimeoutError, Released) as error:
             log.warning("%s: not all that was read is written: %s", self.name, error or "too slow")
-        self._stands, self._gathered = {}, Gathered()
+        self._stands, self._written, self._gathered = {}, {}, Gathered()
         self._room.set()
 
     # -- gathering
@@ -189,6 +192,8 @@ class Archive:
             except Released:
                 self._gathered = Gathered()  # what came after it can't go before it
                 raise
+            if owner == self._owner:
+                self._written |= gathered.batch.spans
             for chunk in gathered.chunks:
                 chunk.ack()
 
@@ -264,11 +269,15 @@ class Archive:
         """What waits, in the metrics."""
         while not self.app.should_stop:
             await asyncio.sleep(LOOK_EVERY)
-            lag = 0
-            for source, span in self._stands.items():
-                end = self.app.consumer.highwater(TP(*source)) or 0
-                lag += max(0, end - span.end)
-            metrics.ARCHIVE_LAG.labels(self.name).set(lag + self._gathered.records)
+            stands = {TP(*source): span.end for source, span in self._written.items()}
+            try:
+                async with asyncio.timeout(LOOK_WITHIN):
+                    ends = await self.app.consumer.highwaters(*stands) if stands else {}
+            except (KafkaError, TimeoutError) as error:
+                log.warning("Kafka doesn't say where its topics end: %r", error)
+                continue
+            lag = sum(max(0, (ends.get(tp) or 0) - at) for tp, at in stands.items())
+            metrics.ARCHIVE_LAG.labels(self.name).set(lag)
 
 
 async def ends_of(app: App, sources: Sequence[Source]) -> dict[Source, int]:

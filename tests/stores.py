@@ -63,6 +63,11 @@ class Redis(Server, LocalRedis):
         return [*super().command(), "--appendfsync", "always"]
 
 
+def redis_cli(server: Redis, *words: str) -> str:
+    command = ["redis-cli", "-p", str(server.port), "--raw", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 class MariaDB(Server, LocalMariaDB):
     def command(self) -> list[str]:
         return [*super().command(), "--innodb-flush-method=nosync"]  # nobody cuts the power

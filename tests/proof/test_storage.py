@@ -32,7 +32,7 @@ from tests.proof.kafka import (
     read_topic,
 )
 from tests.proof.worker import Worker
-from tests.stores import MariaDB, Mongo, Redis, Server, running
+from tests.stores import MariaDB, Mongo, Redis, Server, redis_cli, running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -40,6 +40,7 @@ READINGS = 100_000
 DEVICES = 200
 RATE = 9_000  # a second
 T0 = 1_764_000_000.0
+SHOWN = ("revision", "count", "mean", "last")
 ASIDE = 1.0  # seconds that a database is away
 
 
@@ -71,15 +72,8 @@ class Expected:
             if one["revision"] >= windows.get(identity, one)["revision"]:
                 windows[identity] = one
         self.windows = {
-            (
-                *key[:2],
-                key[2].replace("T", " ")[:-1],
-                w["revision"],
-                w["count"],
-                w["mean"],
-                w["last"],
-            )
-            for key, w in windows.items()
+            (device, metric, start.replace("T", " ")[:-1], *map(one.get, SHOWN))
+            for (device, metric, start), one in windows.items()
         }
         self.readings, self.latest = {}, {}
         for record in await read_topic(bootstrap, prefix + "readings"):
@@ -186,3 +180,50 @@ async def latency(bootstrap: str, prefix: str, name: str) -> float:
                 pass
             seconds.append(time.monotonic() - began)
     return statistics.median(seconds)
+
+
+async def test_a_dead_database_stops_no_other_a_poison_reading_none_and_an_emptied_one_is_refilled(
+    kafka, prefix, tmp_path
+):
+    mongo, redis = Mongo(tmp_path / "mongo"), Redis(tmp_path / "redis")
+    readings, bootstrap = prefix + "readings", kafka.bootstrap
+    with (
+        running(mongo),
+        running(redis),
+        Archives(bootstrap, prefix, tmp_path, mongo, redis) as archives,
+    ):
+        for sink in ("mongo", "redis"):
+            await until(lambda sink=sink: ready(archives, sink), f"{sink}: {archives.tail()}")
+        mongo.kill()
+        sent = [Sent(f"d{number}", {"temperature": 21.0}, T0 + number) for number in range(300)]
+        poison = Sent("poison", {"temperature": 21.0, "serial": 1 << 70}, T0)
+        await publish(bootstrap, readings, [*sent[:150], poison, *sent[150:]])
+
+        async def in_redis() -> bool:
+            return len((await latest_in(redis, prefix))[0]) == 301
+
+        await until(in_redis, "Redis has them, though MongoDB is dead")
+
+        async def is_seen() -> bool:
+            told = await archives.ask("mongo", "/metrics")
+            return 'archive_lag_records{sink="mongo"} 301.0' in told
+
+        await until(is_seen, "what waits for MongoDB is seen")
+        assert "mongo can't be written" in await archives.ask("mongo", "/-/ready")
+        await asyncio.to_thread(mongo.start)
+
+        async def in_mongo() -> bool:
+            return len(await readings_in(mongo)) >= 300
+
+        await until(in_mongo, "MongoDB has them, once it is back")
+        (rejected,) = await read_topic(bootstrap, prefix + "readings-rejected")
+        headers = dict(rejected.headers)
+        assert json.loads(rejected.value)["serial"] == 1 << 70
+        assert (headers["reason"], headers["sink"]) == (b"sink_rejected", b"mongo")
+        assert headers["topic"] == readings.encode()
+        assert b"8-byte ints" in headers["detail"]
+
+        redis_cli(redis, "flushall")
+        await publish(bootstrap, readings, [Sent("d0", {"temperature": 22.0}, T0 + 1_000)])
+        await until(in_redis, "what Redis had lost is there again")
+        assert (await latest_in(redis, prefix))[0]["d0"].values == {"temperature": 22.0}

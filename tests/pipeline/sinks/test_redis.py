@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,13 +12,9 @@ from pipeline.sinks.redis import Redis
 from pipeline.sinks.sink import OPEN, READING, Displaced, SinkUnavailable
 from tests.pipeline.sinks.shell import T0, Writing, event_of, reading, record
 from tests.stores import Redis as Server
+from tests.stores import redis_cli
 
 DAY = 86_400.0
-
-
-def redis_cli(server: Server, *words: str) -> str:
-    command = ["redis-cli", "-p", str(server.port), "--raw", *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture
