@@ -82,6 +82,7 @@ class Archive:
         self._room = asyncio.Event()
         self._writing = asyncio.Lock()
         self._owner = 0  # goes up whenever partitions come or go
+        self._releasing = False  # and then nobody waits for a database
 
     # -- partitions come and go
 
@@ -92,14 +93,13 @@ class Archive:
         if sources:
             self._ends = await ends_of(self.app, sources)
             if self.app.settings.archive_migrate == "YES":
-                log.info("%s", await self._patiently(self.sink.migrate, self._owner))
-            self._stored = await self._patiently(
-                lambda: self.sink.progress(self.cluster, sources), self._owner
-            )
+                log.info("%s", await self._patiently(self.sink.migrate))
+            self._stored = await self._patiently(lambda: self.sink.progress(self.cluster, sources))
 
     def positioned(self, positions: Mapping[TP, int]) -> None:
         """The sources go on from what is stored, unless that is of another topic, now gone."""
         self._owner += 1
+        self._releasing = False
         self._stands, self._written = {}, {}
         go_to = {}
         for tp, committed in positions.items():
@@ -118,7 +118,8 @@ class Archive:
 
     async def release(self) -> None:
         """Write what there is, within a deadline; from then on nothing is ours."""
-        self._owner += 1  # whoever waits for a database gives up
+        self._owner += 1
+        self._releasing = True
         try:
             async with asyncio.timeout(self.app.settings.flush_timeout):
                 await self.flush()
@@ -205,8 +206,8 @@ class Archive:
         for kind, number in Counter(entry.kind for entry in batch.entries).items():
             metrics.ARCHIVED.labels(self.name, kind).inc(number)
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[T]], owner: int) -> T:
-        """Until it succeeds, with growing pauses; Released once it concerns nothing of ours."""
+    async def _patiently(self, attempt: Callable[[], Awaitable[T]], owner: int | None = None) -> T:
+        """Until it succeeds, with growing pauses; Released once an owner is not ours any more."""
         pause, away_since = 0.0, 0.0
         while True:
             try:
@@ -228,12 +229,15 @@ class Archive:
             if not await self._still(owner, pause):
                 raise Released("given away before the database answered")
 
-    async def _still(self, owner: int, pause: float) -> bool:
+    async def _still(self, owner: int | None, pause: float) -> bool:
         """Wait for so long, while it is ours; whether it still is."""
         until = time.monotonic() + pause
-        while owner == self._owner and time.monotonic() < until:  # noqa: ASYNC110
+        while self._is_ours(owner) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(min(0.1, pause))
-        return owner == self._owner
+        return self._is_ours(owner)
+
+    def _is_ours(self, owner: int | None) -> bool:
+        return owner is None or (owner == self._owner and not self._releasing)
 
     async def _refuse(self, refused: Sequence[Refused]) -> None:
         """To the rejected topic, acknowledged."""
