@@ -252,7 +252,7 @@ def _put(cursor: Cursor, entries: Sequence[Entry], now: datetime) -> None:
 def _tidy(cursor: Cursor, before: datetime) -> int:
     for statement in schema.TIDY:
         if gone := cursor.execute(statement.format(limit=TIDY_ROWS), (before,)):
-            return gone
+            return int(gone)
     return 0
 
 

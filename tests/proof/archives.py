@@ -127,6 +127,14 @@ async def readings_in(mongo: Mongo) -> dict[str, Any]:
         await client.close()
 
 
+async def how_many_in(mongo: Mongo) -> int:
+    client: AsyncMongoClient[Any] = AsyncMongoClient(mongo.url)
+    try:
+        return await client[DATABASE].readings.estimated_document_count()
+    finally:
+        await client.close()
+
+
 async def latest_in(redis: Redis, prefix: str) -> tuple[dict[str, Any], list[Any]]:
     """What is known of each device, and the open alerts."""
     sink = RedisSink(Settings(redis_url=redis.url, topic_prefix=prefix))
