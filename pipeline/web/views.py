@@ -9,9 +9,7 @@ from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
-from prometheus_client.exposition import choose_encoder
 
-from pipeline.metrics import REGISTRY
 from pipeline.web.changes import LARGEST_BODY, Changes
 from pipeline.web.devices import Devices, Listing
 from pipeline.web.door import Door, refusal
@@ -19,6 +17,7 @@ from pipeline.web.feed import Feed
 from pipeline.web.live import Live
 from pipeline.web.rules import Rules
 from pipeline.web.sensors import Sensors
+from pipeline.web.vitals import healthy, metrics, readiness
 
 STATIC = Path(__file__).parent / "static"
 PAGE_POLICY = "; ".join(
@@ -74,9 +73,9 @@ class Views:
             "/api/alerts/active/": self.active,
             "/api/readings/latest_all/": self.latest_all,
             "/api/devices/": self.devices,
-            "/-/healthy": self.healthy,
+            "/-/healthy": healthy,
             "/-/ready": self.ready,
-            "/metrics": self.metrics,
+            "/metrics": metrics,
         }.items():
             app.router.add_get(path, view)
             if path.endswith("/") and path != "/":
@@ -122,18 +121,8 @@ class Views:
             return refusal(503, problem)
         return json_body(await listing.body())
 
-    async def healthy(self, _: web.Request) -> web.Response:
-        return web.json_response({"healthy": True})
-
     async def ready(self, _: web.Request) -> web.Response:
-        problem = self._feed.problem or self._ready()
-        if problem:
-            return web.json_response({"ready": False, "reason": problem}, status=503)
-        return web.json_response({"ready": True})
-
-    async def metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
+        return readiness(self._feed.problem or self._ready())
 
     async def _headers(self, request: web.Request, response: web.StreamResponse) -> None:
         for name, value in SECURITY_HEADERS.items():
