@@ -59,6 +59,9 @@ class Archiver(App):
         ):
             self.task(_supervised(task))
 
+    def _create_directories(self) -> None:
+        """What it keeps is in the database."""
+
     def settled(self, cluster: str, partitions: int) -> None:
         self.partition_count = partitions
         self.archive.cluster = cluster

@@ -112,6 +112,11 @@ class App(faust.App):
     def positioned(self, positions: Mapping[TP, int]) -> None:
         self.on_positioned(positions)
 
+    def _create_directories(self) -> None:
+        """Faust makes no parents, and a new machine has no ~/.local/share."""
+        self.settings.state_dir.mkdir(parents=True, exist_ok=True)
+        super()._create_directories()
+
     def settled(self, cluster: str, partitions: int) -> None:
         """The cluster is known: keep state apart by it, so wiping a broker never meets old rows."""
         self.partition_count = partitions

@@ -51,6 +51,7 @@ TOUCHED = {
         (Recovery, "_is_changelog_tp", ["self", "tp"]),
     ],
     "pipeline.streams": [
+        (App, "_create_directories", ["self"]),
         (BootStrategy, "server", ["self"]),
         (BootStrategy, "web_server", ["self"]),
         (BootStrategy, "_should_enable_web", ["self"]),

@@ -130,7 +130,7 @@ async def readings_in(mongo: Mongo) -> dict[str, Any]:
 async def how_many_in(mongo: Mongo) -> int:
     client: AsyncMongoClient[Any] = AsyncMongoClient(mongo.url)
     try:
-        return await client[DATABASE].readings.estimated_document_count()
+        return await client[DATABASE].readings.count_documents({})
     finally:
         await client.close()
 

@@ -350,7 +350,7 @@ def _fills_what_is_installed_here(house: House, command: str) -> None:
     "faust -A pipeline.archive:redis worker",
 )
 def _fills_what_is_set(house: House, command: str) -> None:
-    with stores.running(stores.Redis(house.folder / "redis")) as redis:
+    with stores.running(stores.Redis(house.folder / command.replace(" ", "-"))) as redis:
         environment = {"SMART_IOT_REDIS_URL": redis.url, "SMART_IOT_ARCHIVE_PORT": "0"}
         if "migrate" in command:
             with house.typed(command, **environment) as program:
