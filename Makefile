@@ -1,8 +1,8 @@
 # All of the house's commands. Every one does its own set-up; paths are relative, so that a
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
-.PHONY: help demo venv test test-quick test-compiled soak bench-core bench bench-quick bench-storage figure lint \
-	lock wheel screenshot clean
+.PHONY: help demo venv test test-quick test-compiled soak bench-core bench bench-quick bench-web \
+	bench-storage figure lint lock wheel schemas page page-check screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -24,6 +24,14 @@ CORE_TESTS := tests/pipeline/rules tests/pipeline/test_records.py tests/pipeline
 
 THROUGHPUT := tests/benchmarks/throughput
 STREAMS := $(THROUGHPUT)/contestants/kafka_streams
+WEB := tests/benchmarks/web
+PAGE := pipeline/web/page
+# Ours is taken where there is no Node that Vite can do with
+NODE_IS_NEW := $(shell node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
+	console.log(a > 20 || (a === 20 && b >= 19))' 2>/dev/null)
+NODE := $(if $(filter true,$(NODE_IS_NEW)),,.venv-node/installed)
+NPM = PATH="$(CURDIR)/.venv-node/bin:$$PATH" npm --prefix $(PAGE) --loglevel error
+
 # Who can't be had here is left out, and said to be
 try = $(MAKE) --no-print-directory --keep-going $(1) >&2 || echo 'going on without that' >&2
 
@@ -83,12 +91,18 @@ bench: venv ## the same beside Quix Streams and Kafka Streams too; twenty minute
 bench-storage: venv ## rows a second into each database, beside one write a reading; a minute
 	$(RUN) tests.benchmarks.storage $(BENCH_ARGS)
 
+bench-web: venv ## viewers: ours, Django Channels and polling; half an hour (BENCH_ARGS='--quick': 3 minutes)
+	@$(call try,.venv-bench-web/installed)
+	$(RUN) tests.benchmarks.web $(BENCH_ARGS)
+
 figure: venv ## draw docs/throughput.svg anew, of what `make bench` has found
 	$(RUN) tests.benchmarks.throughput.figure build/throughput.json docs/throughput.svg
 
 .venv-bench/installed: $(THROUGHPUT)/requirements.lock
-	"$(PYTHON)" -m venv --clear .venv-bench
-	$(RUN) uv pip install --quiet --python .venv-bench/bin/python --require-hashes -r $<
+.venv-bench-web/installed: $(WEB)/requirements.lock
+.venv-bench/installed .venv-bench-web/installed:
+	"$(PYTHON)" -m venv --clear $(@D)
+	$(RUN) uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
 	@touch $@
 
 build/kafka-streams/KafkaStreams.class: $(STREAMS)/pom.xml $(STREAMS)/KafkaStreams.java
@@ -126,10 +140,34 @@ lock: ## pin anew what setup.cfg asks for, with hashes
 	$(RUN) uv pip compile $(THROUGHPUT)/requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-emit-index-url --upgrade --quiet \
 		--output-file $(THROUGHPUT)/requirements.lock
+	$(RUN) uv pip compile $(PAGE)/node.in --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --quiet --output-file $(PAGE)/node.lock
+	$(RUN) uv pip compile $(WEB)/requirements.in --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-emit-index-url --upgrade --quiet \
+		--output-file $(WEB)/requirements.lock
 
-screenshot: venv ## take docs/page.png anew (Chromium, Java and Maven are needed; about two minutes)
-	$(RUN) tests.screenshot docs/page.png
+schemas: venv ## write docs/schemas anew, of what the records are
+	$(RUN) pipeline.schemas docs/schemas
+
+page: $(PAGE)/node_modules/.package-lock.json ## build the page anew: pipeline/web/page to pipeline/web/static
+	$(NPM) run build
+
+page-check: $(PAGE)/node_modules/.package-lock.json ## the page that is shipped is what its sources make, to the byte
+	$(NPM) run build -- --outDir "$(CURDIR)/build/page"
+	diff -r build/page pipeline/web/static
+
+$(PAGE)/node_modules/.package-lock.json: $(PAGE)/package-lock.json $(NODE)
+	$(NPM) ci
+	@touch $@
+
+.venv-node/installed: $(PAGE)/node.lock
+	"$(PYTHON)" -m venv --clear .venv-node
+	.venv-node/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r $<
+	@touch $@
+
+screenshot: venv ## take docs/page*.png anew (Chromium, Java and Maven are needed; about two minutes)
+	$(RUN) tests.screenshot docs
 
 clean: ## remove what these commands made
-	rm -rf .venv .venv-bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .grimp_cache \
-		.hypothesis build dist *.egg-info
+	rm -rf .venv .venv-bench .venv-bench-web .venv-node $(PAGE)/node_modules .pytest_cache .mypy_cache \
+		.ruff_cache .import_linter_cache .grimp_cache .hypothesis build dist *.egg-info

@@ -37,6 +37,7 @@ from agents.rekeying import Forwarder
 from agents.reloading import Reloading, engine_of
 from agents.standstill import mind_the_sources
 from agents.writer import Closed, Writer
+from pipeline import metrics
 from pipeline.batches import Batches
 from pipeline.garbage import keep
 from pipeline.rules.faults import RulesError
@@ -171,6 +172,7 @@ class Detection:
         if self.ownership.devices() > self.kept + MANY:
             self.kept = self.ownership.devices()
             keep()
+        metrics.WRONG_CLOCKS.set(self.ownership.wrong_clocks())
         await self.fleet.look(wall)
         await send_checks(self.app, self.judge.engine, self.ownership.owned.values())
 

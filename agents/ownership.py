@@ -253,6 +253,9 @@ class Ownership:
     def devices(self) -> int:
         return sum(len(partition.rows) for partition in self.owned.values())
 
+    def wrong_clocks(self) -> int:
+        return sum(len(partition.wrong_clocks) for partition in self.owned.values())
+
     def inbox(self, partition: Partition) -> Source:
         return self.sources[TP(self.app.names.forwarded, partition.number)]
 

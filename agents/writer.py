@@ -314,6 +314,7 @@ def take_slice(
             part.rows.append((key.encode(), None))
             continue
         part.rows.append((key.encode(), row.packed(partition.generation)))
+        partition.note_clock(row.device)
         if covered is not None:
             row.leave_to_partition(covered)
         if row.outbox:

@@ -30,14 +30,14 @@ class HugePages:
         self._settled = 0  # pages of 4 kB that were in memory by then
 
     def have_grown(self) -> bool:
-        """Whether there is so much more than before that it is worth the while. It takes 20 µs."""
+        """Whether there is so much more than before that it is worth the while. It took 14 µs."""
         return resident() > GROWN * max(self._settled, PAGE // 4096)
 
     def settle(self) -> int:
         """Move what is full into huge pages; how many bytes are in such mappings.
 
-        It takes some 50 ms for 100 MB, during which other threads run. 0 where there are no huge
-        pages to be had, or the machine's owner wants none.
+        It took 250 ms for each 100 MB that was new, in which other threads may run: call it in one
+        of its own. 0 where there are no huge pages to be had, or the machine's owner wants none.
         """
         self._settled = resident()
         try:

@@ -24,13 +24,23 @@ LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 )  # fmt: skip
 EVENTS = frozenset({"fired", "updated", "resolved", "acked", "reminder"})
-CLOSE_CODES = frozenset({1000, 1001, 1006, 1009, 1012, 1013})
+LATENESS_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+CLOSE_CODES = frozenset({1000, 1001, 1006, 1008, 1009, 1012, 1013, 4401, 4403})
 
 
 def label(value: object, known: frozenset[str] | frozenset[int]) -> str:
     """A value that came over the wire as a label: `other` unless it is one that we know."""
     return str(value) if value in known else "other"
 
+
+# --- the process -----------------------------------------------------------------------------
+
+LOOP_LATE_SECONDS = Histogram(
+    "smart_iot_loop_late_seconds",
+    "By how much the event loop was late when it was looked at, fifty times a second",
+    buckets=LATENESS_BUCKETS,
+    registry=REGISTRY,
+)
 
 # --- the web view: viewers ------------------------------------------------------------------
 
@@ -79,9 +89,20 @@ RELAY_SECONDS = Histogram(
 # --- the web view: devices and readings -----------------------------------------------------
 
 DEVICES = Gauge("smart_iot_web_devices", "devices that the view knows", registry=REGISTRY)
-ROWS_UNREADABLE = Counter(
-    "smart_iot_web_rows_unreadable",
-    "records of the device table's changelog that are no row of ours",
+RECORDS_UNREADABLE = Counter(
+    "smart_iot_web_records_unreadable",
+    "records that are none of ours, of the device table's changelog, the alerts or the windows",
+    ["what"],
+    registry=REGISTRY,
+)
+ALERTS_KEPT = Gauge(
+    "smart_iot_web_alerts_kept",
+    "alerts of the past in memory, each with its events",
+    registry=REGISTRY,
+)
+WINDOWS_KEPT = Gauge(
+    "smart_iot_web_windows_kept",
+    "closed windows in memory, for charts; SMART_IOT_WINDOWS_KEPT at the most",
     registry=REGISTRY,
 )
 READINGS_STREAMED = Counter(
@@ -183,6 +204,11 @@ FLUSH_SECONDS = Histogram(
     "smart_iot_flush_seconds",
     "One flush of a worker: changelog, store, alerts, acknowledgement",
     buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+WRONG_CLOCKS = Gauge(
+    "smart_iot_wrong_clocks",
+    "Devices of this worker's whose clock is known to be wrong: judged as of their arrival",
     registry=REGISTRY,
 )
 RECOVERY_LEFT = Gauge(

@@ -23,7 +23,8 @@ from pipeline.rules.engine import MAX_METRICS, Reading
 MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 32
 
-_DEVICE_ID: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
+DEVICE_ID: Final = r"[A-Za-z0-9._:@/-]{1,128}"
+_DEVICE_ID: Final = re.compile(DEVICE_ID)
 _NO_DEVICE_ID_FROM: Final = 10**128
 _LONGEST_NAME: Final = 64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -195,12 +196,16 @@ _decode_json = json.JSONDecoder(object_pairs_hook=_unique).decode
 _decode_long_ints = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_int).decode
 
 
+def is_device_id(text: str) -> bool:
+    return text not in (".", "..") and _DEVICE_ID.fullmatch(text) is not None
+
+
 def _device_id(given: Any) -> str:
     if given is None:
         raise Rejected("no_device_id")
     if type(given) is int and abs(given) < _NO_DEVICE_ID_FROM:
         given = str(given)
-    if type(given) is not str or given in (".", "..") or not _DEVICE_ID.fullmatch(given):
+    if type(given) is not str or not is_device_id(given):
         raise Rejected("bad_device_id", ascii(given)[:200] if type(given) is str else "")
     return given
 

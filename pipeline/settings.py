@@ -7,15 +7,22 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pipeline.access import Token, parse
+
+Network = IPv4Network | IPv6Network
 
 PREFIX = "SMART_IOT_"
 # A row holds the windows that a late reading can fall into: of 10 s each, 32 and no more.
 SHORTEST_WINDOW, LONGEST_WINDOW = 10, 86_400
 _LEAST = {
     **dict.fromkeys(("partitions", "replication", "viewers", "viewer_queue"), 1),
+    **dict.fromkeys(("viewers_per_address", "recovery_events", "windows_kept"), 1),
     **dict.fromkeys(("redis_days", "archive_rows"), 1),
     **dict.fromkeys(("mysql_days", "mongo_days"), 0),
 }
@@ -44,6 +51,29 @@ def _seconds(text: str) -> float:
 
 def _seconds_or_never(text: str) -> float:
     return 0.0 if text.strip() == "0" else _seconds(text)
+
+
+def _origins(text: str) -> frozenset[str]:
+    origins = frozenset(one.strip().lower().rstrip("/") for one in text.split(",") if one.strip())
+    for origin in origins:
+        try:
+            parts = urlsplit(origin)
+            is_one = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            is_one = False
+        if not is_one or origin != f"{parts.scheme}://{parts.netloc}" or "@" in origin:
+            raise ValueError(f"has {origin!r}, which is no origin such as https://example.org")
+    return origins
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    networks = []
+    for one in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            networks.append(ip_network(one))
+        except ValueError:
+            raise ValueError(f"has {one!r}, which is no address or network (10.0.0.0/8)") from None
+    return tuple(networks)
 
 
 def _timezone(text: str) -> str:
@@ -100,6 +130,29 @@ class Settings:
     viewer_queue: int = _setting(
         1_000, "messages a slow viewer may fall behind before it is dropped", _whole
     )
+    windows_kept: int = _setting(
+        500_000, "closed windows that a web view keeps in memory, for charts", _whole
+    )
+    viewers_per_address: int = _setting(
+        200, "WebSocket viewers at the most from one address other than loopback", _whole
+    )
+    recovery_events: int = _setting(
+        10_000, "alert events kept for viewers who come back and ask for what they missed", _whole
+    )
+    recovery_age: float = _setting(86_400.0, "seconds for which they are kept", _seconds)
+    origins: frozenset[str] = _setting(
+        frozenset(),
+        "origins of other pages that may watch and change, as https://example.org, comma-separated",
+        _origins,
+    )
+    trusted_proxies: tuple[Network, ...] = _setting(
+        (), "addresses or networks whose X-Forwarded-For is believed, comma-separated", _networks
+    )
+    tokens: tuple[Token, ...] = _setting(
+        (), "who may see and change what (JSON); empty: everybody everything", parse, secret=True
+    )
+    web_certfile: str = _setting("", "file with the web view's certificates (PEM): then it is TLS")
+    web_keyfile: str = _setting("", "file with the key of that (PEM), unless it is in there too")
     window: int = _setting(
         300, "seconds of the windows that are counted a device and metric; 0 counts none", _whole
     )
@@ -228,6 +281,21 @@ class Settings:
         # Idempotent: a retry neither doubles a record nor lets a later one overtake it, and the
         # order within a partition is what `seq` and the rows' offsets rely on.
         return {"acks": "all", "enable_idempotence": True}
+
+    def web_tls(self) -> ssl.SSLContext | None:
+        """Of the web view, where it has a certificate. SettingsError where that can't be used."""
+        if not self.web_certfile:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            # without a password: a key that has one must not make a server ask for it
+            context.load_cert_chain(self.web_certfile, self.web_keyfile or None, lambda: "")
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"{PREFIX}WEB_CERTFILE={self.web_certfile} with "
+                f"{PREFIX}WEB_KEYFILE={self.web_keyfile} can't be used: {error}"
+            ) from None
+        return context
 
     def ssl_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.ssl_cafile or None)

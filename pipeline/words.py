@@ -9,8 +9,8 @@ import msgspec
 from pipeline.records import iso
 from pipeline.rules.lifecycle import Event
 from pipeline.rules.window import Closed
+from pipeline.shapes import SCHEMA, AlertEvent, ClosedWindow
 
-SCHEMA: Final = 1
 UNITS: Final = {
     "temperature": "°C",
     "humidity": "%",
@@ -32,39 +32,38 @@ _encode = msgspec.json.Encoder().encode
 def event_json(event: Event) -> bytes:
     """The event as it stands on the topic and in a viewer's browser, its fields in this order."""
     resolved = event.status == "resolved"
-    devices = {"devices": event.devices} if event.devices else {}
     return _encode(
-        {
-            "type": _type(event),
-            "title": _resolved_title(event) if resolved else _title(event),
-            "message": f"{_whose(event)}: {_message(event)}",
-            "device_id": event.device_id,
-            "value": event.value,
-            "metric": event.metric,
-            "timestamp": iso(event.timestamp),
-            "schema": SCHEMA,
-            "event": event.event,
-            "alert_id": event.alert_id,
-            "seq": event.seq,
-            "rule": event.rule,
-            "severity": event.severity,
-            "previous_severity": event.previous_severity,
-            "threshold": event.threshold,
-            "clear": event.clear,
-            "unit": _unit(event),
-            "status": event.status,
-            "reason": event.reason,
-            "count": event.count,
-            "started_at": iso(event.started_at),
-            "resolved_at": None if event.resolved_at is None else iso(event.resolved_at),
-            "acked": event.acked,
-            "acked_by": event.acked_by,
-            "note": event.note,
-            "detected_at": iso(event.detected_at),
-            "stale": event.stale,
-            "suppressed_by": event.suppressed_by,
-            **devices,
-        }
+        AlertEvent(
+            type=_type(event),
+            title=_resolved_title(event) if resolved else _title(event),
+            message=f"{_whose(event)}: {_message(event)}",
+            device_id=event.device_id,
+            value=event.value,
+            metric=event.metric,
+            timestamp=iso(event.timestamp),
+            schema=SCHEMA,
+            event=event.event,
+            alert_id=event.alert_id,
+            seq=event.seq,
+            rule=event.rule,
+            severity=event.severity,
+            previous_severity=event.previous_severity,
+            threshold=event.threshold,
+            clear=event.clear,
+            unit=_unit(event),
+            status=event.status,
+            reason=event.reason,
+            count=event.count,
+            started_at=iso(event.started_at),
+            resolved_at=None if event.resolved_at is None else iso(event.resolved_at),
+            acked=event.acked,
+            acked_by=event.acked_by,
+            note=event.note,
+            detected_at=iso(event.detected_at),
+            stale=event.stale,
+            suppressed_by=event.suppressed_by,
+            devices=list(event.devices) if event.devices else msgspec.UNSET,
+        )
     )
 
 
@@ -186,19 +185,19 @@ def _number(event: Event, value: float | None) -> str:
 def window_json(closed: Closed) -> bytes:
     """The window as it stands on the topic; of one identity the highest revision holds."""
     return _encode(
-        {
-            "schema": SCHEMA,
-            "device_id": closed.device_id,
-            "metric": closed.metric,
-            "start": iso(closed.start),
-            "end": iso(closed.start + closed.seconds),
-            "seconds": round(closed.seconds),
-            "revision": closed.revision,
-            "count": closed.count,
-            "mean": closed.mean,
-            "min": closed.min,
-            "max": closed.max,
-            "last": closed.last,
-            "unit": UNITS.get(closed.metric),
-        }
+        ClosedWindow(
+            schema=SCHEMA,
+            device_id=closed.device_id,
+            metric=closed.metric,
+            start=iso(closed.start),
+            end=iso(closed.start + closed.seconds),
+            seconds=round(closed.seconds),
+            revision=closed.revision,
+            count=closed.count,
+            mean=closed.mean,
+            min=closed.min,
+            max=closed.max,
+            last=closed.last,
+            unit=UNITS.get(closed.metric),
+        )
     )

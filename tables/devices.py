@@ -175,6 +175,7 @@ class Table(faust.Table[bytes, bytes]):
                 else:
                     partition.rows[name] = row
                 partition.silences.note(row.device)
+                partition.note_clock(row.device)
             if number % LOAD_SLICE == 0:
                 yield
 

@@ -64,6 +64,7 @@ class Partition:
         "unjudged",
         "urgent",
         "windows",
+        "wrong_clocks",
     )
 
     def __init__(self, number: int) -> None:
@@ -94,6 +95,7 @@ class Partition:
         self.unflushed = 0  # bytes of readings taken since the last cut
         self.unjudged: list[str] = []  # devices that other rules may have judged, for a sweep
         self.windows: list[ClosedWindow] = []  # closed, and not sent yet
+        self.wrong_clocks: set[str] = set()  # devices whose rows say so
         self.closed = False
 
     def row(self, device_id: str) -> Row:
@@ -105,6 +107,14 @@ class Partition:
     def delete(self, row: Row) -> None:
         del self.rows[row.device.id]
         self.plan.forget(row)
+        self.wrong_clocks.discard(row.device.id)
+
+    def note_clock(self, device: Device) -> None:
+        if device.lag is not None or self.wrong_clocks:  # of most devices there is nothing to say
+            if device.clock_offset():
+                self.wrong_clocks.add(device.id)
+            else:
+                self.wrong_clocks.discard(device.id)
 
     def known(self, device_id: str) -> Row | None:
         return self.fleet if device_id == FLEET else self.rows.get(device_id)
@@ -120,6 +130,7 @@ class Partition:
         for name in (
             *("generation", "rows", "clock", "applied", "applied_time", "epoch", "origins"),
             *("foreign_at", "changelog_next", "dirty", "urgent", "silences", "fleet", "plan"),
+            "wrong_clocks",
         ):
             setattr(fresh, name, getattr(self, name))
         return fresh

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +25,15 @@ def until(true: Callable[[], Any], what: str = "") -> None:
     while not true():
         assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
         time.sleep(0.02)
+
+
+async def heard(receive: Callable[[], Awaitable[str | bytes]]) -> dict[str, Any]:
+    """A viewer's next message, pings apart: a busy machine may take as long as they do."""
+    async with asyncio.timeout(PATIENCE):
+        while (told := json.loads(await receive())).get("event") == "ping":
+            pass
+    content: dict[str, Any] = told
+    return content
 
 
 def _stat(pid: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""A fleet's readings into a real worker, a picture of its page out: `make screenshot`.
+"""A fleet's readings into a real worker, pictures of its page out: `make screenshot`.
 
 Takes a bit more than a minute: a device has to be silent for that long to be called offline.
 """
@@ -13,7 +13,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
+
+from playwright.async_api import Browser, Page
 
 from pipeline.kafka.broker import running
 from tests.chromium import chromium
@@ -22,7 +24,24 @@ from tests.proof.worker import Worker
 
 PLACES = {"greenhouse": 26, "attic": 29, "cellar": 16, "cold-store": 13, "office": 22, "barn": 19}
 STEP = 2.0  # seconds between two readings of a device
-SIZE = {"width": 1240, "height": 780}
+PAST, PAST_STEP = 23 * 3600, 60  # seconds of history, and between two readings of it
+
+
+class Shot(NamedTuple):
+    name: str
+    colours: Literal["light", "dark"]
+    width: int
+    height: int
+    address: str = ""
+    locale: str = "en-GB"
+
+
+SHOTS = (
+    Shot("page", "light", 1440, 900),
+    Shot("page-dark", "dark", 1440, 900),
+    Shot("page-device", "light", 1440, 900, "#/device/greenhouse%2F2"),
+    Shot("page-phone", "dark", 390, 844, locale="vi-VN"),
+)
 
 
 def fleet() -> dict[str, dict[str, float]]:
@@ -41,18 +60,41 @@ def fleet() -> dict[str, dict[str, float]]:
     return devices
 
 
+def usual_values(
+    number: int, usual: dict[str, float], ago: float, wave: float = 0.0
+) -> dict[str, float]:
+    """Warmer by day than by night, and never quite the same."""
+    sun = math.sin((ago / 86_400) * 2 * math.pi + 2.2)
+    swing = {"temperature": 2.2, "humidity": -5.0, "co2": 60.0}
+    noise = {"temperature": 0.4, "humidity": 1.2, "co2": 15.0}
+    return {
+        metric: round(
+            value
+            + swing.get(metric, 0.0) * sun
+            + noise.get(metric, 0.0) * math.sin(ago * 7.3 + number)
+            + math.sin(wave + number) * 0.6,
+            1,
+        )
+        for metric, value in usual.items()
+    }
+
+
+def history(devices: dict[str, dict[str, float]], now: float) -> Iterator[Sent]:
+    """The day before, in the order of time."""
+    for ago in range(PAST, 0, -PAST_STEP):
+        for number, (device, usual) in enumerate(devices.items()):
+            yield Sent(device, usual_values(number, usual, ago, ago / 1400), now - ago)
+
+
 def readings(devices: dict[str, dict[str, float]], second: float) -> Iterator[Sent]:
     """What the devices say `second` seconds after the beginning: some are in trouble by then."""
     for number, (device, usual) in enumerate(devices.items()):
-        if device == "barn/3" and second > 9:
+        if device == "barn/3" and second > 30:
             continue  # falls silent
-        if device == "cellar/2" and second > 62:
+        if device == "cellar/2" and second > 82:
             continue  # is about to
-        values = {
-            metric: round(value + math.sin(second / 9 + number) * 0.6, 1)
-            for metric, value in usual.items()
-        }
-        trouble = {
+        values = usual_values(number, usual, 0, second / 9)
+        trouble: dict[tuple[str, int], dict[str, float]] = {
             ("greenhouse/2", 30): {"temperature": 36.4},
             ("cold-store/1", 50): {"temperature": 8.7},
             ("cellar/3", 62): {"humidity": 83.5},
@@ -66,37 +108,67 @@ def readings(devices: dict[str, dict[str, float]], second: float) -> Iterator[Se
         yield Sent(device, values, time.time())
 
 
-async def live(bootstrap: str) -> NoReturn:
-    devices, began = fleet(), time.monotonic()
+async def live(bootstrap: str, devices: dict[str, dict[str, float]]) -> NoReturn:
+    began = time.monotonic()
     while True:
         await publish(bootstrap, "readings", readings(devices, time.monotonic() - began))
         await asyncio.sleep(STEP)
 
 
-async def picture(bootstrap: str, folder: Path, target: Path) -> None:
+async def opened(browser: Browser, shot: Shot, port: int, **more: Any) -> Page:
+    page = await browser.new_page(
+        viewport={"width": shot.width, "height": shot.height},
+        color_scheme=shot.colours,
+        locale=shot.locale,
+        device_scale_factor=2 if shot.width < 600 else 1,
+        **more,
+    )
+    await page.goto(f"http://127.0.0.1:{port}/{shot.address}")
+    return page
+
+
+async def in_trouble(page: Page) -> None:
+    """One device late, one offline, and the first alert known to somebody."""
+    for state in ("late", "offline"):
+        await page.locator(f'#readings .status[data-status="{state}"]').wait_for(timeout=2e5)
+    known = page.locator(".alert", has_text="office/3")
+    await known.get_by_role("button", name="Acknowledge").click()
+    await known.get_by_label("Your name").fill("Ada")
+    await known.get_by_label("Note").fill("new cells are on their way")
+    await known.get_by_role("button", name="Send").click()
+    await page.locator('.alert[data-acked="true"]').wait_for()
+    await page.locator("#alerts").focus()
+
+
+async def pictures(bootstrap: str, folder: Path, target: Path) -> None:
+    devices = fleet()
     with Worker(bootstrap, "", folder) as worker:
         await worker.ready()
-        async with chromium() as browser:
-            page = await browser.new_page(viewport=SIZE, color_scheme="light", locale="en-GB")
-            await page.goto(f"http://127.0.0.1:{worker.port}/")
-            async with asyncio.TaskGroup() as tasks:
-                speaking = tasks.create_task(live(bootstrap))
-                for state in ("late", "offline"):
-                    await page.locator(f'#readings [data-status="{state}"]').wait_for(timeout=2e5)
-                await page.screenshot(path=target)
-                speaking.cancel()
+        await publish(bootstrap, "readings", history(devices, time.time()))
+        async with chromium() as browser, asyncio.TaskGroup() as tasks:
+            speaking = tasks.create_task(live(bootstrap, devices))
+            pages = [(shot, await opened(browser, shot, worker.port)) for shot in SHOTS]
+            await in_trouble(pages[0][1])
+            for shot, page in pages:
+                await page.bring_to_front()
+                await page.locator(".badge[data-state=live]").wait_for()
+                await asyncio.sleep(1)  # what was just told comes in with a movement
+                await page.screenshot(path=target / f"{shot.name}.png")
+            speaking.cancel()
         worker.stop()
 
 
 def main() -> None:
     target = Path(sys.argv[1])
-    target.parent.mkdir(exist_ok=True)
+    target.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
         running(Path(folder) / "kafka", say=print) as kafka,
     ):
-        asyncio.run(picture(kafka.bootstrap, Path(folder), target))
-    print(f"{target}: {target.stat().st_size / 1000:.0f} kB")
+        asyncio.run(pictures(kafka.bootstrap, Path(folder), target))
+    for shot in SHOTS:
+        path = target / f"{shot.name}.png"
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

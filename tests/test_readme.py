@@ -19,7 +19,8 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 def settings_table() -> str:
     lines = ["| setting | default | |", "|---|---|---|"]
     for field in dataclasses.fields(Settings):
-        name, default = f"{PREFIX}{field.name.upper()}", str(field.default)
+        name = f"{PREFIX}{field.name.upper()}"
+        default = "" if field.default in ((), frozenset()) else str(field.default)
         explain = field.metadata["explain"]
         if allowed := field.metadata.get("allowed"):
             explain += f": {', '.join(allowed)}"

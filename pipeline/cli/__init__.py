@@ -17,6 +17,7 @@ from pipeline.settings import SettingsError
 COMMANDS = (
     "up",
     "archive",
+    "web",
     "simulate",
     "publish",
     "watch",

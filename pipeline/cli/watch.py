@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,6 +20,7 @@ from pipeline.web.alerts import Highest
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 SILENCE = 60.0  # seconds: the view says something every 25, so then the line is dead
+BEGIN_ANEW = 1012
 REMEMBERED = 10_000
 LARGEST_MESSAGE = 4 << 20
 COLOURS = {"danger": "red", "warning": "yellow", "info": "blue", "resolved": "green"}
@@ -31,24 +33,40 @@ UNPRINTABLE_IN_JSON = re.compile(
 @click.option("--url", help="The stream; else that of a web view on this machine.")
 @click.option("--device", help="Only devices whose id matches this glob.")
 @click.option("--severity", help="Only these: info, warning, danger; comma-separated.")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File that holds our token, where the view asks for one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print each event as a line of JSON.")
-def watch(url: str | None, device: str | None, severity: str | None, as_json: bool) -> None:
+def watch(
+    url: str | None,
+    device: str | None,
+    severity: str | None,
+    token_file: Path | None,
+    as_json: bool,
+) -> None:
     """Show alerts as they come, until Ctrl-C; first those that are open."""
     address = URL(url or f"ws://127.0.0.1:{from_environment().web_port or 8000}/ws/alerts/")
     asked = {"device": device, "severity": severity}
     address = address.update_query({name: text for name, text in asked.items() if text})
     show = json_line if as_json else text_line
+    token = token_file.read_text().strip() if token_file else None
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(Watching(address, lambda event: click.echo(show(event))).run())
+        asyncio.run(Watching(address, lambda event: click.echo(show(event)), token).run())
 
 
 class Watching:
     """A viewer that comes back: with the cursor it has, after pauses that grow."""
 
-    def __init__(self, address: URL, show: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, address: URL, show: Callable[[dict[str, Any]], None], token: str | None = None
+    ) -> None:
         self._address = address
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._show = show
         self._cursor: str | None = None
+        self._missing = 0
         self._shown = Highest(REMEMBERED)
         self._pause = FIRST_PAUSE
 
@@ -60,14 +78,21 @@ class Watching:
                 await asyncio.sleep(self._pause)
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
+    def cursor(self) -> str | None:
+        """Where we are, if all that we were to be told before is here."""
+        return None if self._missing > 0 else self._cursor
+
     async def _watch(self, session: aiohttp.ClientSession) -> str:
         """One connection; why it ended."""
         address = self._address
-        if self._cursor:
-            address = address.update_query(cursor=self._cursor)
+        if cursor := self.cursor():
+            address = address.update_query(cursor=cursor)
         try:
             async with session.ws_connect(
-                address, heartbeat=SILENCE / 2, max_msg_size=LARGEST_MESSAGE
+                address,
+                heartbeat=SILENCE / 2,
+                max_msg_size=LARGEST_MESSAGE,
+                headers=self._headers,
             ) as socket:
                 return await self._receive(socket)
         except aiohttp.WSServerHandshakeError as error:
@@ -88,6 +113,8 @@ class Watching:
             except TimeoutError:
                 return f"nothing heard for {SILENCE:g} s"
             if message.type is not aiohttp.WSMsgType.TEXT:
+                if socket.close_code == BEGIN_ANEW:
+                    self._cursor = None
                 return f"the connection ended (code {socket.close_code})"
             self._take(message.data)
 
@@ -98,17 +125,29 @@ class Watching:
             return
         if not isinstance(event, dict):
             return
-        if isinstance(cursor := event.get("cursor"), str):
-            self._cursor = cursor
+        self._remember(event)
         if event.get("type") == "connection":
             self._greet(event)
         elif self._is_news(event):
             self._show(event)
 
+    def _remember(self, event: dict[str, Any]) -> None:
+        """A welcome's cursor counts once the open alerts that follow it are here."""
+        cursor, backlog = event.get("cursor"), event.get("backlog")
+        if isinstance(cursor, str):
+            self._cursor = cursor
+            self._missing = 0
+        if event.get("type") == "connection" and isinstance(backlog, int):
+            self._missing = backlog
+        elif backlog is True:
+            self._missing -= 1
+
     def _greet(self, event: dict[str, Any]) -> None:
         self._pause = FIRST_PAUSE
         if event.get("recovered") is False:
             click.echo("connected again; what is open now follows", err=True)
+        elif event.get("recovered"):
+            click.echo("connected again, where it was", err=True)
 
     def _is_news(self, event: dict[str, Any]) -> bool:
         alert_id, seq = event.get("alert_id"), event.get("seq")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from fnmatch import translate
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+
+from pipeline.access import EVERYTHING, Scope
 
 LONGEST_GLOB = 256
 SEVERITIES = frozenset({"info", "warning", "danger"})
@@ -172,26 +174,41 @@ class OpenAlerts:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which alerts a viewer asked for: `?device=glob&severity=a,b&suppressed=1`."""
+    """Which alerts a viewer asked for, `?device=glob&rule=glob&severity=a,b&suppressed=1`, and may
+    see. Viewers whose wishes are equal are served as one."""
 
-    device: re.Pattern[str] | None = None
+    device: str = ""
+    rule: str = ""
     severities: frozenset[str] = frozenset()
     suppressed: bool = False
+    scope: Scope = EVERYTHING
 
     @classmethod
-    def of(cls, device: str, severities: Iterable[str], suppressed: str) -> Wanted:
+    def of(cls, query: Mapping[str, str]) -> Wanted:
         """ValueError, in words, where it can't be meant."""
-        if len(device) > LONGEST_GLOB:
-            raise ValueError(f"device is longer than {LONGEST_GLOB} characters")
-        wanted = frozenset(severities)
-        if unknown := sorted(wanted - SEVERITIES):
+        device, rule = query.get("device", ""), query.get("rule", "")
+        for name, glob in (("device", device), ("rule", rule)):
+            if len(glob) > LONGEST_GLOB:
+                raise ValueError(f"{name} is longer than {LONGEST_GLOB} characters")
+        severities = frozenset(text for text in query.get("severity", "").split(",") if text)
+        if unknown := sorted(severities - SEVERITIES):
             raise ValueError(f"severity {unknown[0]!r} is none of info, warning, danger")
-        pattern = re.compile(translate(device)) if device else None
-        return cls(pattern, wanted, suppressed == "1")
+        return _same(cls(device, rule, severities, query.get("suppressed") == "1"))
+
+    def within(self, scope: Scope) -> Wanted:
+        return _same(replace(self, scope=scope))
 
     def has(self, alert: Alert) -> bool:
         return (
             (self.suppressed or not alert.suppressed)
-            and (self.device is None or self.device.match(alert.device_id) is not None)
             and (not self.severities or not self.severities.isdisjoint(alert.severities))
+            and (not self.device or fnmatchcase(alert.device_id, self.device))
+            and (not self.rule or fnmatchcase(alert.rule, self.rule))
+            and self.scope.sees(alert.device_id)
         )
+
+
+@lru_cache(1_000)
+def _same(wanted: Wanted) -> Wanted:
+    """One object for equal wishes: most viewers have the same."""
+    return wanted

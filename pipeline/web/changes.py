@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -18,14 +18,17 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from pipeline import commands
+from pipeline.access import Scope
 from pipeline.commands import EVERYBODY, AckBody, Command, SilenceBody
 from pipeline.names import Names
 from pipeline.records import iso
 from pipeline.rules.silence import AT_MOST, Silence
 from pipeline.settings import Settings
+from pipeline.shapes import Severity, Time, one_of
 from pipeline.web.devices import Devices
-from pipeline.web.door import Door, refusal
 from pipeline.web.feed import Feed
+from pipeline.web.gate import refusal, scope_of
+from pipeline.web.history import History
 from pipeline.web.source import existing
 
 LARGEST_BODY: Final = 8_192  # bytes
@@ -33,8 +36,25 @@ PATIENCE: Final = 10.0  # seconds that the broker may take
 RATE: Final = 5.0  # changes a second of all who come, and so many at once:
 BURST: Final = 50.0
 
+BEYOND: Final = "this token may not change that: it goes beyond its devices"
+
 Body = TypeVar("Body", AckBody, SilenceBody)
 Change = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class ShownSilence(msgspec.Struct, frozen=True):
+    """What is kept quiet, and until when."""
+
+    silence_id: str
+    state: Annotated[str, one_of("pending", "active")]
+    device: str | None
+    rule: str | None
+    severity: Severity | None
+    by: str
+    comment: str | None
+    created_at: Time
+    starts_at: Time
+    ends_at: Time
 
 
 class Allowance:
@@ -100,11 +120,11 @@ class Sender:
 class Changes:
     """The views of what can be changed."""
 
-    def __init__(self, door: Door, sender: Sender, feed: Feed, devices: Devices) -> None:
-        self._door = door
+    def __init__(self, sender: Sender, feed: Feed, devices: Devices, history: History) -> None:
         self._sender = sender
         self._feed = feed
         self._devices = devices
+        self._history = history
         self._allowance = Allowance(RATE, BURST)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -118,8 +138,6 @@ class Changes:
         """The change for who may make one, and not too often."""
 
         async def guarded(request: web.Request) -> web.Response:
-            if problem := self._door.forbids(request):
-                return refusal(403, problem)
             if request.method == "POST" and request.content_type != "application/json":
                 return refusal(415, "send Content-Type: application/json")
             if not self._allowance.take(time.monotonic()):
@@ -142,25 +160,31 @@ class Changes:
         body = await read_body(request, AckBody)
         alert = self._feed.find(alert_id)
         if alert is None:
-            if self._feed.is_resolved(alert_id):
+            if self._feed.is_resolved(alert_id) or self._history.is_resolved(alert_id):
                 return refusal(409, "the alert is resolved")
             return refusal(404, "no such alert is known")
+        if not scope_of(request).sees(alert.device_id):
+            return refusal(403, BEYOND)
         command = commands.acknowledge(alert.device_id, alert_id, body, time.time())
         await self._sender.send(command, alert.device_id.encode())
         return _accepted(command)
 
-    async def silences(self, _: web.Request) -> web.Response:
+    async def silences(self, request: web.Request) -> web.Response:
         """Those that aren't over, the one that ends first at the top."""
         if problem := self._devices.unknown():
             return refusal(503, problem)
         wall = time.time()
         known = sorted(self._devices.fleet.silences(), key=lambda one: (one.ends_at, one.id))
-        return web.json_response([_shown(one, wall) for one in known if one.ends_at > wall])
+        scope = scope_of(request)
+        shown = [_shown(one, wall) for one in known if one.ends_at > wall and _covers(scope, one)]
+        return web.json_response(body=msgspec.json.encode(shown))
 
     async def silence(self, request: web.Request) -> web.Response:
         if problem := self._devices.unknown():
             return refusal(503, problem)
         command = commands.silence(await read_body(request, SilenceBody), time.time())
+        if not scope_of(request).covers(command.device or "*"):
+            return refusal(403, BEYOND)
         known = {silence.id for silence in self._devices.fleet.silences()}
         if len(known) >= AT_MOST and command.silence_id not in known:
             return refusal(409, f"there are {AT_MOST} silences: end one first")
@@ -173,8 +197,11 @@ class Changes:
         silence_id, by = request.query.get("id", ""), request.query.get("by", "")
         if not silence_id or not 1 <= len(by) <= 128:
             return refusal(400, "say which silence and who: ?id=...&by=...")
-        if not any(silence.id == silence_id for silence in self._devices.fleet.silences()):
+        named = [one for one in self._devices.fleet.silences() if one.id == silence_id]
+        if not named:
             return refusal(404, "no such silence is known")
+        if not _covers(scope_of(request), named[0]):
+            return refusal(403, BEYOND)
         command = commands.unsilence(silence_id, by, time.time())
         await self._sender.send(command, EVERYBODY)
         return _accepted(command)
@@ -192,20 +219,24 @@ async def read_body(request: web.Request, kind: type[Body]) -> Body:
         raise ValueError(str(error)) from None
 
 
+def _covers(scope: Scope, silence: Silence) -> bool:
+    return scope.covers(silence.device or "*")
+
+
 def _accepted(command: Command, **more: str) -> web.Response:
     return web.json_response({"command_id": command.command_id, **more}, status=202)
 
 
-def _shown(silence: Silence, wall: float) -> dict[str, Any]:
-    return {
-        "silence_id": silence.id,
-        "state": "pending" if wall < silence.starts_at else "active",
-        "device": silence.device,
-        "rule": silence.rule,
-        "severity": silence.severity,
-        "by": silence.by,
-        "comment": silence.comment,
-        "created_at": iso(silence.created_at),
-        "starts_at": iso(silence.starts_at),
-        "ends_at": iso(silence.ends_at),
-    }
+def _shown(silence: Silence, wall: float) -> ShownSilence:
+    return ShownSilence(
+        silence_id=silence.id,
+        state="pending" if wall < silence.starts_at else "active",
+        device=silence.device,
+        rule=silence.rule,
+        severity=silence.severity,
+        by=silence.by,
+        comment=silence.comment,
+        created_at=iso(silence.created_at),
+        starts_at=iso(silence.starts_at),
+        ends_at=iso(silence.ends_at),
+    )

@@ -1,20 +1,21 @@
 """`alerts` and `alerts-open` in, without a group; live events to the hub and the open alerts out.
 
-A start notes where `alerts` ends, then reads `alerts-open` whole, then follows both. `alerts-open`
-may lag behind `alerts`, so the last minute of `alerts` before that end is read as well: it counts
-for what is open and is relayed to no one. Whatever stops the feed, it starts again where it was and
-reads `alerts-open` anew; where it can't go on where it was (the log is gone, or another cluster
-answers) it forgets everything and ends its viewers, who come back and get the open alerts.
+A start notes where `alerts` ends, then reads `alerts-open` whole, then follows both. What stands in
+`alerts` before that end was told by whoever was here before us. Its tail, so many events of so many
+seconds, is read for viewers who come back and ask for what they missed; and the last minute of it
+in any case, since `alerts-open` may lag behind. Whatever stops the feed, it starts again where it
+was and reads `alerts-open` anew; where it can't go on where it was (the log is gone, or another
+cluster answers) it forgets everything and ends its viewers, who come back and get the open alerts.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import logging
 import time
-from typing import NoReturn
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import suppress
+from typing import Any, NoReturn, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -32,7 +33,10 @@ from pipeline.metrics import (
 from pipeline.names import Names
 from pipeline.settings import Settings
 from pipeline.web.alerts import Alert, Highest, OpenAlerts, Unreadable
-from pipeline.web.hub import SERVICE_RESTART, Hub
+from pipeline.web.cursor import Cursor
+from pipeline.web.hub import Hub
+from pipeline.web.identity import identity
+from pipeline.web.recent import Recent, Told, onward
 from pipeline.web.source import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -47,12 +51,16 @@ from pipeline.web.source import (
     is_expected,
     partitions_of,
 )
+from pipeline.web.viewer import SERVICE_RESTART, framed
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = 100_000  # alerts whose highest seq is remembered
 REWIND = 60.0  # seconds of `alerts` read again at a start; `alerts-open` must not lag by more
 LOOK = 5.0  # seconds between two looks at where the topics end
+REACH, REACH_POLL = 2.0, 0.02  # seconds that we wait to be as far as another view has been
+
+Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
 
 
 class Feed:
@@ -63,10 +71,17 @@ class Feed:
         self._hub = hub
         self._open = OpenAlerts(REMEMBERED)
         self._relayed = Highest(REMEMBERED)
-        self._cluster = ""
+        self._recent = Recent(settings.recovery_events, settings.recovery_age)
+        self._age = settings.recovery_age
+        self._most = settings.recovery_events
+        self._log = ""
+        """The cluster's id and the topic's: offsets of another log mean nothing here."""
         self._positions: dict[int, int] = {}
         """Partition of `alerts` to the next offset that the viewers haven't seen."""
         self._anew = True
+        """Until the log's tail is read: nobody has been told anything by us."""
+        self._at_first: list[tuple[float, Alert]] = []
+        """What `alerts-open` held then, and since when."""
         self._marks: Offsets = {}
         self._ahead_of: tuple[tuple[Alert, ...], dict[str, int]] = ((), {})
         self._unread: Offsets = {}
@@ -77,10 +92,26 @@ class Feed:
     # What the views ask. None of these awaits, so what they say belongs together.
 
     def cursor(self) -> str:
-        """Cluster and next offset of every partition, opaque to viewers."""
-        offsets = [offset for _, offset in sorted(self._positions.items())]
-        text = json.dumps([self._cluster, offsets], separators=(",", ":"))
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        """Where all viewers are."""
+        return Cursor(self._log, tuple(at for _, at in sorted(self._positions.items()))).text()
+
+    def missed(self, cursor: Cursor) -> Iterator[tuple[str, Alert]] | None:
+        """What was relayed since, each with its cursor; None where we can't tell."""
+        if cursor.log != self._log:
+            return None
+        self._recent.forget(time.time())
+        missed = self._recent.since(cursor, self._positions)
+        return None if missed is None else onward(cursor, len(self._positions), missed)
+
+    async def reach(self, cursor: Cursor) -> None:
+        """Wait a little where another view was further than we are."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REACH):
+                while cursor.log == self._log and self._is_behind(cursor):  # noqa: ASYNC110
+                    await asyncio.sleep(REACH_POLL)
+
+    def _is_behind(self, cursor: Cursor) -> bool:
+        return any(self._positions.get(p, 0) < offset for p, offset in enumerate(cursor.offsets))
 
     def unknown(self) -> str | None:
         """Why the open alerts aren't known; None if they are."""
@@ -122,7 +153,7 @@ class Feed:
         FEED_RESTARTS.inc()
         self.caught_up = False
         self.problem = f"the alert feed starts again: {why}"
-        if isinstance(why, (Gone, OffsetOutOfRangeError)):
+        if self._anew or isinstance(why, (Gone, OffsetOutOfRangeError)):
             self._forget()
         expected = is_expected(why)
         log.log(
@@ -136,13 +167,15 @@ class Feed:
     def _forget(self) -> None:
         self._positions = {}
         self._relayed.clear()
+        self._recent.clear()
         self._hub.end_all(SERVICE_RESTART)
 
     async def _session(self) -> None:
         both = (self._alerts_topic, self._open_topic)
         cluster, topics = await existing(self._kafka, both, self._wait_for)
+        name = f"{cluster}/{await identity(self._kafka, self._alerts_topic)}"
         async with consuming(self._kafka) as consumer, asyncio.TaskGroup() as tasks:
-            await self._begin(consumer, cluster, topics)
+            await self._begin(consumer, name, topics)
             tasks.create_task(self._follow(consumer))
             tasks.create_task(self._look(consumer, topics))
 
@@ -151,40 +184,44 @@ class Feed:
             log.info("alert feed: %s", problem)
         self.problem = problem
 
-    async def _begin(self, consumer: AIOKafkaConsumer, cluster: str, topics: Topics) -> None:
+    async def _begin(self, consumer: AIOKafkaConsumer, name: str, topics: Topics) -> None:
         self.problem = "reading the open alerts"
         alerts = partitions_of(self._alerts_topic, topics)
         opened = partitions_of(self._open_topic, topics)
         first = await consumer.beginning_offsets(alerts)
         end = await consumer.end_offsets(alerts)
-        minute_ago = int((time.time() - REWIND) * 1000)
-        recent = await consumer.offsets_for_times(dict.fromkeys(alerts, minute_ago))
-        open_first = await consumer.beginning_offsets(opened)
-        open_end = await consumer.end_offsets(opened)
+        opened_first = await consumer.beginning_offsets(opened)
+        opened_end = await consumer.end_offsets(opened)
+        minute_ago = await _since(consumer, alerts, REWIND)
+        tail = await _since(consumer, alerts, self._age)
 
-        self._resume(cluster, first, end)
+        self._resume(name, first, end)
         self._marks = {tp: self._positions[tp.partition] for tp in alerts}
-        self._unread = {**self._marks, **open_end}
-        self._open = OpenAlerts(REMEMBERED)
+        self._unread = {**self._marks, **opened_end}
+        self._open, self._at_first = OpenAlerts(REMEMBERED), []
         # assign() wakes the fetcher, which would look for committed offsets: no await until seek()
         consumer.assign([*alerts, *opened])
         for tp, mark in self._marks.items():
-            found = recent.get(tp)
-            consumer.seek(tp, max(first[tp], min(found.offset, mark) if found else mark))
+            begin = mark
+            if self._anew:
+                begin = max(mark - self._most, min(tail.get(tp, mark), mark))
+            begin = max(first[tp], min(begin, minute_ago.get(tp, mark)))
+            self._recent.begin(tp.partition, begin if self._anew else mark)
+            consumer.seek(tp, begin)
         for tp in opened:
-            consumer.seek(tp, open_first[tp])
+            consumer.seek(tp, opened_first[tp])
 
-    def _resume(self, cluster: str, first: Offsets, end: Offsets) -> None:
+    def _resume(self, name: str, first: Offsets, end: Offsets) -> None:
         """Where relaying begins: where it was, else at the end."""
         there = {tp.partition: (first[tp], end[tp]) for tp in end}
-        possible = cluster == self._cluster and all(
+        possible = name == self._log and all(
             partition in there and there[partition][0] <= offset <= there[partition][1]
             for partition, offset in self._positions.items()
         )
         if self._positions and not possible:
             log.warning("alert feed: the log we were reading is gone; beginning anew")
             self._forget()
-        self._cluster = cluster
+        self._log = name
         self._anew = not self._positions
         # where we go on, a partition that was added since is read from its first event
         begin = {partition: span[self._anew] for partition, span in there.items()}
@@ -193,9 +230,8 @@ class Feed:
     async def _follow(self, consumer: AIOKafkaConsumer) -> NoReturn:
         while True:
             batches = await consumer.getmany(timeout_ms=500, max_records=200)
-            for records in batches.values():
-                for record in records:
-                    await self._take(record)
+            if batches:
+                await self._take(record for records in batches.values() for record in records)
             if not self.caught_up:
                 await self._check_caught_up(consumer)
             else:
@@ -210,12 +246,18 @@ class Feed:
         if self._unread:
             return
         if self._anew:
-            # nobody was here before: whoever comes gets these with the backlog, so a repeat or an
-            # event that `alerts-open` told us of first is no news
-            for alert in self._open.listed():
-                self._relayed.note(alert.alert_id, alert.seq)
+            self._note_at_first()
+        self._anew, self._at_first = False, []
         self.caught_up, self.problem = True, None
         log.info("alert feed: caught up, %d alerts are open", len(self._open))
+
+    def _note_at_first(self) -> None:
+        """What is open since before the log's tail was announced before: again, it is no news. What
+        came after the tail's last event isn't on the log yet, and will be news."""
+        newest = min(self._recent.newest() or time.time(), time.time())
+        for at, alert in self._at_first:
+            if at < newest - REWIND:
+                self._relayed.note(alert.alert_id, alert.seq)
 
     async def _look(self, consumer: AIOKafkaConsumer, topics: Topics) -> NoReturn:
         """See what aiokafka doesn't tell: topics recreated, partitions added, a silent broker."""
@@ -233,44 +275,85 @@ class Feed:
                 self.problem = None
             await check_reached(consumer, ends)
 
-    # A record's way.
+    # The records' way.
 
-    async def _take(self, record: ConsumerRecord[bytes | None, bytes | None]) -> None:
+    async def _take(self, records: Iterable[Record]) -> None:
+        """All that came together goes out together."""
+        async with self._hub.turn:
+            news = [
+                (record, alert, framed(alert.live(self.cursor())))
+                for record in records
+                if (alert := self._news(record)) is not None
+            ]
+            if news:
+                await _whole(self._hub.publish([(alert, frame) for _, alert, frame in news]))
+        wall = time.time()
+        for record, alert, _ in news:
+            EVENTS_RELAYED.labels(label(alert.event, EVENTS)).inc()
+            RELAY_SECONDS.observe(max(0.0, wall - record.timestamp / 1000))
+
+    def _news(self, record: Record) -> Alert | None:
+        """Of a record, what the viewers are to be told; the cursor has moved then."""
         if record.topic == self._alerts_topic:
-            await self._event(record)
-        elif record.value is None:
+            return self._event(record)
+        if record.value is None:
             self._tombstone(record)
         elif alert := _read(record):
             self._open.apply(alert)
+            if self._anew:
+                self._at_first.append((record.timestamp / 1000, alert))
+        return None
 
-    def _tombstone(self, record: ConsumerRecord[bytes | None, bytes | None]) -> None:
+    def _tombstone(self, record: Record) -> None:
         headers = dict(record.headers)
         try:
             self._open.close(headers["alert_id"].decode(), int(headers["seq"]))
         except (KeyError, ValueError):
             self._open.close_key(record.key or b"")
 
-    async def _event(self, record: ConsumerRecord[bytes | None, bytes | None]) -> None:
+    def _event(self, record: Record) -> Alert | None:
         alert = _read(record)
-        mark = self._marks[TopicPartition(record.topic, record.partition)]
-        async with self._hub.turn:
-            news = alert is not None and self._relayed.note(alert.alert_id, alert.seq)
-            if alert is not None:
-                self._open.apply(alert)
-            if record.offset < mark:
-                return
+        is_new = alert is not None and self._relayed.note(alert.alert_id, alert.seq)
+        if alert is not None:
+            self._open.apply(alert)
+        is_told = record.offset < self._marks[TopicPartition(record.topic, record.partition)]
+        if not is_told:
             self._positions[record.partition] = record.offset + 1
-            if alert is None:
-                return
-            if not news:
-                EVENTS_REPEATED.inc()
-                return
-            await self._hub.publish(alert.live(self.cursor()), alert)
-        EVENTS_RELAYED.labels(label(alert.event, EVENTS)).inc()
-        RELAY_SECONDS.observe(max(0.0, time.time() - record.timestamp / 1000))
+        if alert is None:
+            return None
+        if is_new and (self._anew or not is_told):
+            self._remember(record, alert)
+        if is_told:
+            return None
+        if not is_new:
+            EVENTS_REPEATED.inc()
+            return None
+        return alert
+
+    def _remember(self, record: Record, alert: Alert) -> None:
+        at = record.timestamp / 1000
+        self._recent.add(Told(at, record.partition, record.offset, alert))
 
 
-def _read(record: ConsumerRecord[bytes | None, bytes | None]) -> Alert | None:
+async def _whole(publishing: Coroutine[Any, Any, None]) -> None:
+    """Though we are cancelled meanwhile: the cursor is beyond what it tells, so whoever weren't
+    told would never be."""
+    task = asyncio.create_task(publishing)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
+async def _since(consumer: AIOKafkaConsumer, tps: list[TopicPartition], seconds: float) -> Offsets:
+    """Where the records of the last seconds begin; nothing of a partition that has none."""
+    at = int(max(0.0, time.time() - seconds) * 1000)
+    found = await consumer.offsets_for_times(dict.fromkeys(tps, at))
+    return {tp: there.offset for tp, there in found.items() if there is not None}
+
+
+def _read(record: Record) -> Alert | None:
     try:
         return Alert.of(record.value or b"")
     except Unreadable as error:

@@ -9,26 +9,31 @@ being replayed) by the partition's own clock.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
 
 from pipeline.records import iso
 from pipeline.rows import PARTITION_KEY, Row, clock_of, decode, rank, silences_of
 from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import UNKNOWN
 from pipeline.rules.silence import Silence
+from pipeline.shapes import DeviceId, Time, one_of
 
 LATE_FACTOR: Final = 1.5  # of the device's cadence
 LATE_FLOOR: Final = 10.0  # seconds
 LATE_UNKNOWN: Final = 60.0  # seconds, where no cadence is known yet
 
 Rank = tuple[int, list[int]]
+DeviceStatus = Annotated[str, one_of("online", "late", "offline")]
 
 
 class Latest:
     """What is served of a device, and the rank of the row that it comes from."""
 
     __slots__ = (
-        "cadence", "device_id", "last_seen", "offline", "partition", "rank", "time", "values",
+        "cadence", "clock_offset", "device_id", "last_seen", "offline", "partition", "rank", "time",
+        "values",
     )  # fmt: skip
 
     def __init__(self, partition: int, device_id: str, content: list[Any]) -> None:
@@ -40,6 +45,7 @@ class Latest:
         self.values = device.values
         self.last_seen = device.last_seen
         self.cadence = device.cadence()
+        self.clock_offset = device.clock_offset()
         self.offline = any(episode.kind == "offline" for episode in device.open_alerts())
 
     def status(self, now: float) -> str:
@@ -47,6 +53,20 @@ class Latest:
             return "offline"
         limit = max(LATE_FACTOR * self.cadence, LATE_FLOOR) if self.cadence else LATE_UNKNOWN
         return "late" if now - self.last_seen > limit else "online"
+
+
+class Card(Struct, frozen=True):
+    """What is known of a device beside its values."""
+
+    device_id: DeviceId
+    status: DeviceStatus
+    last_seen: Annotated[Time, Meta(description="when its newest reading came")]
+    cadence: Annotated[float | None, Meta(description="seconds from one reading to the next")]
+    metrics: list[str]
+    clock_offset: Annotated[
+        float | None,
+        Meta(description="seconds that its clock is behind (below 0: ahead); null: it is right"),
+    ]
 
 
 class Fleet:
@@ -90,15 +110,15 @@ class Fleet:
             latest.device_id, latest.values, latest.time, latest.status(self._now(latest, wall))
         )
 
-    def card(self, latest: Latest, wall: float) -> dict[str, Any]:
-        """An item of the list of devices."""
-        return {
-            "device_id": latest.device_id,
-            "status": latest.status(self._now(latest, wall)),
-            "last_seen": iso(latest.last_seen),
-            "cadence": latest.cadence or None,
-            "metrics": sorted(latest.values),
-        }
+    def card(self, latest: Latest, wall: float) -> Card:
+        return Card(
+            device_id=latest.device_id,
+            status=latest.status(self._now(latest, wall)),
+            last_seen=iso(latest.last_seen),
+            cadence=latest.cadence or None,
+            metrics=sorted(latest.values),
+            clock_offset=round(latest.clock_offset, 3) or None,
+        )
 
     def _tick(self, partition: int, content: list[Any]) -> None:
         known = self._clocks.get(partition)

@@ -1,100 +1,165 @@
-"""One message in, the same bytes out to every viewer's queue.
+"""Viewers in, so many in all and from one address; events out to all who asked for them.
 
-A queue has a bound. A viewer that falls behind by more is closed with 1013 ("try again later"): it
-comes back and asks for what it missed, while the others never wait for it.
+What is told goes out in slices of viewers, between which the event loop breathes. Viewers who asked
+for the same are served as one: their wish is looked at once an event, and all that came together is
+written to each at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
-from pipeline.metrics import QUEUE_OVERFLOWS, VIEWERS
+from pipeline.metrics import VIEWERS
 from pipeline.web.alerts import Alert, Wanted
+from pipeline.web.viewer import GOING_AWAY, Viewer
 
-GOING_AWAY = 1001  # this process ends
-SERVICE_RESTART = 1012  # the log that the viewer's events came from is gone; it must begin anew
-TRY_AGAIN_LATER = 1013  # the viewer fell behind
-SLICE = 200  # viewers between two turns of the event loop: about 0.2 ms
+SLICE: Final = 200  # viewers between two turns of the event loop: some 2 ms, a system call each
+PING_EVERY: Final = 20.0  # seconds between two WebSocket pings; who answers none is gone
+
+Key = TypeVar("Key")
 
 
 class Full(Exception):
-    """There are as many viewers as there may be."""
+    """There are as many viewers as there may be; the text says of which kind."""
 
 
-class Viewer:
-    """One viewer's queue, and the end that was decided for it. Not all want alerts."""
+class TooMany(Full):
+    """From this address."""
 
-    def __init__(self, wanted: Wanted | None, queue: int) -> None:
-        self.wanted = wanted
-        self.covered: dict[str, int] = {}
-        """Alerts whose backlog ran ahead of `alerts`: their events up to this seq it has seen."""
-        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(queue)
 
-    async def next(self) -> bytes:
-        return await self._queue.get()
+class Place:
+    """One viewer's, while it is there. A class, and not a generator: it costs a tenth, for each."""
 
-    def put(self, message: bytes) -> None:
-        if self.ended.done():
-            return
-        try:
-            self._queue.put_nowait(message)
-        except asyncio.QueueFull:
-            QUEUE_OVERFLOWS.inc()
-            self.end(TRY_AGAIN_LATER)
+    __slots__ = ("_address", "_hub", "_viewer")
 
-    def end(self, code: int) -> None:
-        if not self.ended.done():
-            self.ended.set_result(code)
+    def __init__(self, hub: Hub, viewer: Viewer, address: str | None) -> None:
+        self._hub = hub
+        self._viewer = viewer
+        self._address = address
 
-    def asked_for(self, alert: Alert) -> bool:
-        return self.wanted is not None and self.wanted.has(alert)
+    def __enter__(self) -> Viewer:
+        self._hub.enter(self._viewer, self._address)
+        return self._viewer
 
-    def misses(self, alert: Alert) -> bool:
-        """Whether it asked for such an alert and hasn't got this event with its backlog."""
-        covered = self.covered.get(alert.alert_id)
-        if covered is not None:
-            if alert.seq <= covered:
-                return False
-            del self.covered[alert.alert_id]
-        return self.asked_for(alert)
+    def __exit__(self, *_: object) -> None:
+        self._hub.leave(self._viewer, self._address)
+
+
+class Member(Generic[Key]):
+    """A viewer's membership of those who are told the same; `left` is called when it is over."""
+
+    __slots__ = ("_groups", "_key", "_left", "_viewer")
+
+    def __init__(
+        self,
+        groups: dict[Key, set[Viewer]],
+        key: Key,
+        viewer: Viewer,
+        left: Callable[[], None] | None = None,
+    ) -> None:
+        self._groups = groups
+        self._key = key
+        self._viewer = viewer
+        self._left = left
+
+    def __enter__(self) -> None:
+        self._groups.setdefault(self._key, set()).add(self._viewer)
+
+    def __exit__(self, *_: object) -> None:
+        group = self._groups[self._key]
+        group.discard(self._viewer)
+        if not group:
+            del self._groups[self._key]
+        if self._left is not None:
+            self._left()
 
 
 class Hub:
-    def __init__(self, viewers: int, queue: int) -> None:
+    def __init__(self, viewers: int, per_address: int, queue: int) -> None:
         self._limit = viewers
+        self._per_address = per_address
         self._queue = queue
         self._viewers: set[Viewer] = set()
+        self._from: Counter[str] = Counter()
+        self._groups: dict[Wanted, set[Viewer]] = {}
         self._closing = False
         self.turn = asyncio.Lock()
         """Held from the moment a cursor moves until every viewer has the message that moved it:
         so no message overtakes another, and no cursor promises an event that is still to come."""
 
-    @contextmanager
-    def subscribe(self, wanted: Wanted | None) -> Iterator[Viewer]:
+    def place(self, address: str | None) -> Place:
+        """For a viewer from an address (None: it isn't counted); Full where there is none."""
         if len(self._viewers) >= self._limit:
-            raise Full
-        viewer = Viewer(wanted, self._queue)
+            raise Full("as many viewers are connected as may be (SMART_IOT_VIEWERS)")
+        if address is not None and self._from[address] >= self._per_address:
+            raise TooMany(
+                "as many viewers are connected from this address as may be "
+                "(SMART_IOT_VIEWERS_PER_ADDRESS; is it a proxy's? SMART_IOT_TRUSTED_PROXIES)"
+            )
+        return Place(self, Viewer(self._queue), address)
+
+    def enter(self, viewer: Viewer, address: str | None) -> None:
         self._viewers.add(viewer)
         VIEWERS.inc()
+        if address is not None:
+            self._from[address] += 1
         if self._closing:
             viewer.end(GOING_AWAY)
-        try:
-            yield viewer
-        finally:
-            self._viewers.discard(viewer)
-            VIEWERS.dec()
-            viewer.ended.cancel()
 
-    async def publish(self, message: bytes, alert: Alert | None = None) -> None:
-        """To everyone who is here now for alerts; the caller has the turn."""
-        for number, viewer in enumerate(tuple(self._viewers), 1):
-            if viewer.misses(alert) if alert else viewer.wanted:
-                viewer.put(message)
-            if number % SLICE == 0:
-                await asyncio.sleep(0)
+    def leave(self, viewer: Viewer, address: str | None) -> None:
+        self._viewers.discard(viewer)
+        VIEWERS.dec()
+        if address is not None:
+            self._from[address] -= 1
+            if not self._from[address]:
+                del self._from[address]
+
+    def joined(self, viewer: Viewer, wanted: Wanted) -> Member[Wanted]:
+        """While it gets the alerts that it wants."""
+        return Member(self._groups, wanted, viewer)
+
+    def publish(self, events: Sequence[tuple[Alert, bytes]]) -> Coroutine[Any, Any, None]:
+        """Events and their frames, to who is there when it is called, which is as the cursor moves:
+        who comes from then on has them with its welcome. The caller has the turn."""
+        groups = [(wanted, tuple(group)) for wanted, group in self._groups.items()]
+        return self._publish_to(groups, events)
+
+    async def _publish_to(
+        self,
+        groups: Sequence[tuple[Wanted, Sequence[Viewer]]],
+        events: Sequence[tuple[Alert, bytes]],
+    ) -> None:
+        for wanted, viewers in groups:
+            told = [(alert, frame) for alert, frame in events if wanted.has(alert)]
+            if told:
+                await self._publish(told, viewers)
+
+    async def _publish(
+        self, told: Sequence[tuple[Alert, bytes]], viewers: Sequence[Viewer]
+    ) -> None:
+        late = [viewer for viewer in viewers if viewer.covered]
+        for viewer in late:
+            frames = [frame for alert, frame in told if misses(viewer.covered or {}, alert)]
+            viewer.put(frames, b"".join(frames))
+        apart = set(late)
+        others = [viewer for viewer in viewers if viewer not in apart] if late else viewers
+        await put_all(others, [frame for _, frame in told])
+
+    async def tell(self, frame: bytes) -> None:
+        """All who watch alerts; the caller has the turn."""
+        await put_all([viewer for group in self._groups.values() for viewer in group], [frame])
+
+    async def ping(self) -> NoReturn:
+        """See who is gone without a word."""
+        while True:
+            await asyncio.sleep(PING_EVERY)
+            for number, viewer in enumerate(tuple(self._viewers), 1):
+                viewer.ping()
+                if number % SLICE == 0:
+                    await asyncio.sleep(0.01)  # the answers come in slices, too
 
     def end_all(self, code: int) -> None:
         for viewer in tuple(self._viewers):
@@ -104,3 +169,25 @@ class Hub:
         """Everyone leaves, and who still comes is sent away."""
         self._closing = True
         self.end_all(GOING_AWAY)
+
+
+async def put_all(viewers: Sequence[Viewer], frames: Sequence[bytes]) -> None:
+    """The same to all of them, in slices."""
+    if not frames:
+        return
+    joined = b"".join(frames)
+    for number, viewer in enumerate(viewers, 1):
+        viewer.put(frames, joined)
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
+
+
+def misses(covered: dict[str, int], alert: Alert) -> bool:
+    """Whether a viewer hasn't got this event with its backlog."""
+    seen = covered.get(alert.alert_id)
+    if seen is None:
+        return True
+    if alert.seq <= seen:
+        return False
+    del covered[alert.alert_id]
+    return True

@@ -21,7 +21,7 @@ from pipeline.rules.rulebook import Rulebook
 from pipeline.rulesource import RulesFile
 from pipeline.settings import Settings
 from pipeline.web.changes import Sender
-from pipeline.web.door import Door, refusal
+from pipeline.web.gate import refusal, scope_of
 
 BY: Final = "POST /-/reload"
 
@@ -35,11 +35,8 @@ class Judging(NamedTuple):
 
 
 class Rules:
-    def __init__(
-        self, settings: Settings, door: Door, sender: Sender, judging: Judging | None
-    ) -> None:
+    def __init__(self, settings: Settings, sender: Sender, judging: Judging | None) -> None:
         self._file = RulesFile(settings)
-        self._door = door
         self._sender = sender
         self._judging = judging
 
@@ -57,6 +54,8 @@ class Rules:
         if book is None:
             return refusal(404, "this view judges nothing: ask a worker")
         device = request.query.get("device") or None
+        if device is not None and not scope_of(request).sees(device):
+            return refusal(403, "this token may not see that device")
         answer = {
             "hash": book.fingerprint(),
             "file": None if self._file.path is None else str(self._file.path),
@@ -73,8 +72,8 @@ class Rules:
     async def reload(self, request: web.Request) -> web.Response:
         """Read our rules anew, and tell all workers to do the same with theirs; 422 with all that
         is wrong, and then nobody is told and the old ones go on."""
-        if problem := self._door.forbids(request):
-            return refusal(403, problem)
+        if not scope_of(request).sees_all:
+            return refusal(403, "this token may not change that: it is for some devices alone")
         command = commands.reload(BY, time.time())
         try:
             if self._judging is not None:

@@ -11,25 +11,26 @@ Who speaks is online: that is the status of every message here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Sequence
+from functools import partial
+from typing import NoReturn, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
+from pipeline.access import Scope
 from pipeline.metrics import READINGS_STREAMED
 from pipeline.names import FALLBACK_CLUSTER, Names
 from pipeline.records import Rejected, decode
 from pipeline.rules.engine import Engine, Reading
 from pipeline.rulesource import rules_of
 from pipeline.settings import Settings
-from pipeline.web.door import Door, attend, connection, refusal
+from pipeline.web.door import Door, connection
 from pipeline.web.fleet import message
-from pipeline.web.hub import SERVICE_RESTART, SLICE, Viewer
+from pipeline.web.hub import Member, put_all
 from pipeline.web.source import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -42,15 +43,26 @@ from pipeline.web.source import (
     is_expected,
     partitions_of,
 )
+from pipeline.web.viewer import (
+    SERVICE_RESTART,
+    TOO_SMALL_A_SCOPE,
+    TRY_AGAIN_LATER,
+    Refused,
+    Viewer,
+    framed,
+)
 
 log = logging.getLogger(__name__)
 
 TICK = 0.5  # seconds between two tellings of what waits
 A_SECOND = 200  # messages to a viewer of all devices
 MOST_WAITING = 100_000  # devices whose newest reading waits for its turn; a further one is skipped
+LOOKED_FOR = 50  # devices that are watched; where there are more, every reading is decoded
 AT_ONCE = 200  # records between two turns of the event loop
 LOOK = 5.0  # seconds between two looks at where the topic ends
 POSITIONED_WITHIN = 15.0  # seconds a viewer waits for the reading to begin
+
+Key = TypeVar("Key", str, Scope)
 
 
 class Sensors:
@@ -61,9 +73,11 @@ class Sensors:
         self._engine = Engine(rules_of(settings))
         self._door = door
         self._ping_every = ping_every
-        self._viewers: dict[str | None, set[Viewer]] = {}
-        """Device to who watches it; those of None watch all."""
+        self._of_one: dict[str, set[Viewer]] = {}
+        self._of_all: dict[Scope, set[Viewer]] = {}
+        self._watchers = 0
         self._waiting: dict[str, bytes] = {}
+        """Device to the frame of its newest reading, in the order of their turns."""
         self._watched = asyncio.Event()
         self._positioned = asyncio.Event()
         self._problem = "the readings have not been found yet"
@@ -71,40 +85,47 @@ class Sensors:
     # A viewer's way.
 
     async def every(self, request: web.Request) -> web.StreamResponse:
-        return await self._admit(request, None)
+        return await self._door.admit(request, None, self._every)
 
     async def one(self, request: web.Request, device_id: str) -> web.StreamResponse:
-        return await self._admit(request, device_id)
+        return await self._door.admit(request, None, partial(self._one, device_id))
 
-    async def _admit(self, request: web.Request, device_id: str | None) -> web.StreamResponse:
-        async def watch(request: web.Request, viewer: Viewer) -> web.StreamResponse:
-            with self._watching(device_id, viewer):
-                try:
-                    async with asyncio.timeout(POSITIONED_WITHIN):
-                        await self._positioned.wait()
-                except TimeoutError:
-                    return refusal(503, self._problem)
-                # from here on every reading is in the viewer's queue
-                words = "Connected to the readings of " + (device_id or "all devices")
-                welcome = connection(message=words, cursor=None, recovered=None)
-                return await attend(request, viewer, [welcome])
+    async def _every(self, viewer: Viewer, scope: Scope) -> Member[Scope]:
+        return await self._watching(self._of_all, scope, viewer, "all devices")
 
-        return await self._door.admit(request, lambda: None, watch, None)
+    async def _one(self, device_id: str, viewer: Viewer, scope: Scope) -> Member[str]:
+        if not scope.sees(device_id):
+            raise Refused(TOO_SMALL_A_SCOPE, "this token may not see that device")
+        return await self._watching(self._of_one, device_id, viewer, device_id)
 
-    @contextlib.contextmanager
-    def _watching(self, device_id: str | None, viewer: Viewer) -> Iterator[None]:
-        self._viewers.setdefault(device_id, set()).add(viewer)
+    async def _watching(
+        self, groups: dict[Key, set[Viewer]], key: Key, viewer: Viewer, whose: str
+    ) -> Member[Key]:
+        self._watchers += 1
         self._watched.set()
         try:
-            yield
-        finally:
-            self._viewers[device_id].discard(viewer)
-            if not self._viewers[device_id]:
-                del self._viewers[device_id]
-            if None not in self._viewers:
-                self._waiting.clear()
-            if not self._viewers:
-                self._watched.clear()
+            await self._until_positioned()
+        except BaseException:
+            self._left()
+            raise
+        # from here on it is told every reading
+        words = f"Connected to the readings of {whose}"
+        viewer.begin(framed(connection(message=words, cursor=None, recovered=None)), ())
+        return Member(groups, key, viewer, self._left)
+
+    def _left(self) -> None:
+        self._watchers -= 1
+        if not self._of_all:
+            self._waiting.clear()
+        if not self._watchers:
+            self._watched.clear()
+
+    async def _until_positioned(self) -> None:
+        try:
+            async with asyncio.timeout(POSITIONED_WITHIN):
+                await self._positioned.wait()
+        except TimeoutError:
+            raise Refused(TRY_AGAIN_LATER, self._problem) from None
 
     # The readings' way.
 
@@ -152,7 +173,7 @@ class Sensors:
             self._positioned.set()
             looking = asyncio.create_task(self._look(consumer, topics, cluster))
             try:
-                while self._viewers and not looking.done():
+                while self._watchers and not looking.done():
                     await self._follow(consumer)
             finally:
                 # at once: who comes from here on waits for the next session
@@ -172,31 +193,41 @@ class Sensors:
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         batches = await consumer.getmany(timeout_ms=500, max_records=AT_ONCE)
+        told: dict[str, list[bytes]] = {}
         for records in batches.values():
             for record in records:
-                self._take(record)
+                if (reading := self._watched_reading(record)) is not None:
+                    told.setdefault(reading.device_id, []).append(framed(self._text(reading)))
+        for device_id, frames in told.items():
+            await self._deliver(device_id, frames)
         await asyncio.sleep(0)  # getmany doesn't give way while it has records
 
-    def _take(self, record: ConsumerRecord[bytes | None, bytes | None]) -> None:
+    def _watched_reading(
+        self, record: ConsumerRecord[bytes | None, bytes | None]
+    ) -> Reading | None:
+        if not self._of_all and not self._may_be_watched(record.value or b""):
+            return None
         named = self._engine.rulebook.metrics_named
         record_time = record.timestamp / 1000
         try:
             reading, _ = decode(record.value, record_time, named=named, naive_timezone=self._naive)
         except Rejected:
-            return  # the worker counts it and says why
-        viewers = self._viewers.get(reading.device_id, ())
-        if viewers or None in self._viewers:
-            self._deliver(reading.device_id, self._text(reading), viewers)
+            return None  # the worker counts it and says why
+        return reading if self._of_all or reading.device_id in self._of_one else None
 
-    def _deliver(self, device_id: str, text: bytes, viewers: set[Viewer] | tuple[()]) -> None:
-        for viewer in viewers:
-            viewer.put(text)
-        if viewers:
-            READINGS_STREAMED.labels("device").inc()
-        if None in self._viewers and (
-            device_id in self._waiting or len(self._waiting) < MOST_WAITING
-        ):
-            self._waiting[device_id] = text
+    def _may_be_watched(self, value: bytes) -> bool:
+        """Whether it may be of a device that is watched; a tenth of what decoding it costs."""
+        if len(self._of_one) > LOOKED_FOR or b"\\" in value:
+            return True
+        return any(device_id.encode() in value for device_id in self._of_one)
+
+    async def _deliver(self, device_id: str, frames: Sequence[bytes]) -> None:
+        if viewers := tuple(self._of_one.get(device_id, ())):
+            READINGS_STREAMED.labels("device").inc(len(frames))
+            await put_all(viewers, frames)
+            await asyncio.sleep(0)  # there may be as many devices as viewers
+        if self._of_all and (device_id in self._waiting or len(self._waiting) < MOST_WAITING):
+            self._waiting[device_id] = frames[-1]
 
     def _text(self, reading: Reading) -> bytes:
         shown = message(
@@ -216,20 +247,17 @@ class Sensors:
         while True:
             await asyncio.sleep(TICK)
             turn = list(self._waiting)[: int(A_SECOND * TICK)]
-            texts = [self._waiting.pop(device_id) for device_id in turn]
-            READINGS_STREAMED.labels("all").inc(len(texts))
-            for number, viewer in enumerate(tuple(self._viewers.get(None, ())), 1):
-                for text in texts:
-                    viewer.put(text)
-                if number % SLICE == 0:
-                    await asyncio.sleep(0)
+            told = [(device_id, self._waiting.pop(device_id)) for device_id in turn]
+            READINGS_STREAMED.labels("all").inc(len(told))
+            for scope, group in tuple(self._of_all.items()):
+                frames = [frame for device_id, frame in told if scope.sees(device_id)]
+                await put_all(tuple(group), frames)
 
     async def _ping(self) -> NoReturn:
         while True:
             await asyncio.sleep(self._ping_every)
-            ping = connection(event="ping", cursor=None)
-            for viewer in self._everyone():
-                viewer.put(ping)
+            await put_all(self._everyone(), [framed(connection(event="ping", cursor=None))])
 
     def _everyone(self) -> list[Viewer]:
-        return [viewer for viewers in self._viewers.values() for viewer in viewers]
+        groups = (*self._of_one.values(), *self._of_all.values())
+        return [viewer for group in groups for viewer in group]

@@ -6,7 +6,10 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Callable
+import resource
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
 
 from aiohttp import web
 
@@ -15,14 +18,23 @@ from pipeline.web.changes import Changes, Sender
 from pipeline.web.devices import Devices
 from pipeline.web.door import Door
 from pipeline.web.feed import Feed
+from pipeline.web.gate import Gate
+from pipeline.web.history import History
 from pipeline.web.hub import Hub
 from pipeline.web.live import Live
+from pipeline.web.pulse import feel
 from pipeline.web.rules import Judging, Rules
 from pipeline.web.sensors import Sensors
+from pipeline.web.stats import Statistics
 from pipeline.web.views import Views
 
 log = logging.getLogger(__name__)
 
+# connections that wait to be accepted, when all viewers come back at once; asyncio accepts as many
+# without a turn of the event loop, so no more: 512 are some 20 ms
+BACKLOG = 512
+OTHER_FILES = 500  # beside the viewers' sockets
+AGAIN = 5.0  # seconds until a task of ours that failed begins again
 SHUTDOWN_TIMEOUT = 2.0  # seconds that viewers have to take their close frame
 
 
@@ -36,45 +48,59 @@ class WebView:
         ready: Callable[[], str | None] = lambda: None,
         judging: Judging | None = None,
         *,
-        ping_every: float = 25.0,
+        ping_every: float = 5.0,
     ) -> None:
         self._settings = settings
-        self._hub = Hub(settings.viewers, settings.viewer_queue)
+        self._hub = Hub(settings.viewers, settings.viewers_per_address, settings.viewer_queue)
         self._feed = Feed(settings, self._hub)
-        door = Door(settings, self._hub)
+        gate = Gate(settings)
+        door = Door(settings, self._hub, gate)
         self._live = Live(door, self._hub, self._feed, ping_every)
-        self._devices = Devices(settings, lambda: self._feed.problem or ready())
+
+        def first() -> str | None:
+            return self._feed.problem or ready()
+
+        self._devices = Devices(settings, first)
+        self._history = History(settings, self._feed, first)
+        self._statistics = Statistics(settings, first)
         self._sensors = Sensors(settings, door, ping_every)
         sender = Sender(settings)
-        self._changes = Changes(door, sender, self._feed, self._devices)
-        rules = Rules(settings, door, sender, judging)
-        views = Views(
-            self._feed, self._devices, door, self._live, self._sensors, self._changes, rules, ready
-        )
+        self._changes = Changes(sender, self._feed, self._devices, self._history)
+        rules = Rules(settings, sender, judging)
+        others = (self._changes, rules, self._history, self._statistics)
+        views = Views(self._feed, self._devices, gate, self._live, self._sensors, others, ready)
         app = views.application()
         app.on_shutdown.append(self._send_viewers_away)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[NoReturn]] = []
         self.port = 0
 
     async def start(self) -> None:
         """Listen, then read. SettingsError where we can't listen."""
+        tls = self._settings.web_tls()
+        make_room(self._settings.viewers)
         await self._runner.setup()
         try:
-            await self._listen()
+            await self._listen(tls)
         except BaseException:
             await self._runner.cleanup()
             raise
         self.port = self._runner.addresses[0][1]
         self._tasks = [
-            asyncio.create_task(self._feed.run(), name="alert feed"),
-            asyncio.create_task(self._live.ping(), name="viewers' ping"),
-            asyncio.create_task(self._devices.run(), name="reading of the devices"),
-            asyncio.create_task(self._sensors.run(), name="sensor streams"),
+            asyncio.create_task(_again_and_again(name, run), name=name)
+            for name, run in {
+                "alert feed": self._feed.run,
+                "viewers' ping": self._live.ping,
+                "look for viewers that are gone": self._hub.ping,
+                "look at the event loop": feel,
+                "reading of the devices": self._devices.run,
+                "reading of the alerts' history": self._history.run,
+                "reading of the windows": self._statistics.run,
+                "sensor streams": self._sensors.run,
+            }.items()
         ]
-        for task in self._tasks:
-            task.add_done_callback(_report)
-        log.info("web view: http://%s:%d/", self._settings.web_host, self.port)
+        scheme = "https" if tls else "http"
+        log.info("web view: %s://%s:%d/", scheme, self._settings.web_host, self.port)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -83,10 +109,10 @@ class WebView:
         await self._runner.cleanup()
         await self._changes.stop()
 
-    async def _listen(self) -> None:
+    async def _listen(self, tls: ssl.SSLContext | None) -> None:
         host, port = self._settings.web_host, self._settings.web_port
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            await web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=BACKLOG).start()
         except OSError as error:
             in_use = error.errno == errno.EADDRINUSE
             why = "is in use" if in_use else os.strerror(error.errno or 0)
@@ -98,6 +124,30 @@ class WebView:
         self._hub.close()
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.critical("web view: the %s ended", task.get_name(), exc_info=error)
+def make_room(viewers: int) -> None:
+    """Every viewer is an open file: as many as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = viewers + OTHER_FILES
+    if resource.RLIM_INFINITY in (soft, hard) or soft >= wanted:
+        return
+    room = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+    if room < wanted:
+        log.warning(
+            "%d viewers may come, but only %d files be open: raise the hard limit (ulimit -Hn)",
+            viewers,
+            hard,
+        )
+
+
+async def _again_and_again(name: str, run: Callable[[], Coroutine[Any, Any, NoReturn]]) -> NoReturn:
+    """Until cancelled. Each minds what the broker may do to it; what else ends it is a fault of
+    ours, and must not leave the view half alive for ever."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.critical(
+                "web view: the %s ended; it begins again in %.0f s", name, AGAIN, exc_info=True
+            )
+        await asyncio.sleep(AGAIN)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
 
-from pipeline.web.changes import LARGEST_BODY, Changes
+from pipeline.access import Scope
+from pipeline.records import is_device_id
+from pipeline.web import asyncapi, openapi
+from pipeline.web.changes import LARGEST_BODY
 from pipeline.web.devices import Devices, Listing
-from pipeline.web.door import Door, refusal
 from pipeline.web.feed import Feed
+from pipeline.web.files import STATIC, static
+from pipeline.web.gate import Gate, refusal, scope_of
 from pipeline.web.live import Live
-from pipeline.web.rules import Rules
 from pipeline.web.sensors import Sensors
 from pipeline.web.vitals import healthy, metrics, readiness
 
-STATIC = Path(__file__).parent / "static"
 PAGE_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -34,37 +36,46 @@ PAGE_POLICY = "; ".join(
 )
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cache-Control": "no-store",
 }
 
 View = Callable[[web.Request], Awaitable[web.StreamResponse]]
 DeviceView = Callable[[web.Request, str], Awaitable[web.StreamResponse]]
 
 
+class HasViews(Protocol):
+    def add_to(self, router: web.UrlDispatcher) -> None: ...
+
+
 class Views:
+    """`others` have views of their own, behind ours."""
+
     def __init__(
         self,
         feed: Feed,
         devices: Devices,
-        door: Door,
+        gate: Gate,
         live: Live,
         sensors: Sensors,
-        changes: Changes,
-        rules: Rules,
+        others: Iterable[HasViews],
         ready: Callable[[], str | None],
     ) -> None:
         self._feed = feed
         self._devices = devices
-        self._door = door
+        self._gate = gate
         self._live = live
         self._sensors = sensors
-        self._changes = changes
-        self._rules = rules
+        self._others = others
         self._ready = ready
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[json_errors], client_max_size=LARGEST_BODY)
+        app = web.Application(middlewares=[self._guarded], client_max_size=LARGEST_BODY)
         app.on_response_prepare.append(self._headers)
         for path, view in {
             "/": self.page,
@@ -73,6 +84,9 @@ class Views:
             "/api/alerts/active/": self.active,
             "/api/readings/latest_all/": self.latest_all,
             "/api/devices/": self.devices,
+            "/api/me/": self._gate.me,
+            "/api/openapi.json": openapi.served,
+            "/api/asyncapi.json": asyncapi.served,
             "/-/healthy": healthy,
             "/-/ready": self.ready,
             "/metrics": metrics,
@@ -85,8 +99,8 @@ class Views:
             "/ws/sensors/": self._sensors.one,
         }.items():
             app.router.add_get(prefix + "{device:.+}", of_a_device(prefix, device_view))
-        self._changes.add_to(app.router)
-        self._rules.add_to(app.router)
+        for other in self._others:
+            other.add_to(app.router)
         app.router.add_get("/static/{name}", static)
         return app
 
@@ -94,20 +108,23 @@ class Views:
         headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "no-cache"}
         return web.FileResponse(STATIC / "index.html", headers=headers)
 
-    async def active(self, _: web.Request) -> web.Response:
+    async def active(self, request: web.Request) -> web.Response:
         """Every open alert, newest first, however old."""
         if problem := self._feed.unknown():
             return refusal(503, problem)
-        newest_first = reversed(self._feed.open_alerts())
+        sees = scope_of(request).sees
+        newest_first = (a for a in reversed(self._feed.open_alerts()) if sees(a.device_id))
         return json_body(b"[" + b",".join(alert.text for alert in newest_first) + b"]")
 
-    async def latest_all(self, _: web.Request) -> web.Response:
-        return await self._listing(self._devices.latest)
+    async def latest_all(self, request: web.Request) -> web.Response:
+        return await self._listing(self._devices.latest, scope_of(request))
 
-    async def devices(self, _: web.Request) -> web.Response:
-        return await self._listing(self._devices.cards)
+    async def devices(self, request: web.Request) -> web.Response:
+        return await self._listing(self._devices.cards, scope_of(request))
 
-    async def latest(self, _: web.Request, device_id: str) -> web.Response:
+    async def latest(self, request: web.Request, device_id: str) -> web.Response:
+        if not scope_of(request).sees(device_id):
+            return refusal(403, "this token may not see that device")
         if problem := self._devices.unknown():
             return refusal(503, problem)
         fleet = self._devices.fleet
@@ -116,31 +133,37 @@ class Views:
             return refusal(404, f"no device {device_id} is known")
         return json_body(msgspec.json.encode(fleet.item(latest, time.time())))
 
-    async def _listing(self, listing: Listing) -> web.Response:
+    async def _listing(self, listing: Listing, scope: Scope) -> web.Response:
         if problem := self._devices.unknown():
             return refusal(503, problem)
-        return json_body(await listing.body())
+        return json_body(await listing.body(scope))
 
     async def ready(self, _: web.Request) -> web.Response:
         return readiness(self._feed.problem or self._ready())
 
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: View) -> web.StreamResponse:
+        try:
+            refused = self._gate.refuses(request)
+            return await handler(request) if refused is None else refused
+        except web.HTTPNotFound:
+            return refusal(404, f"nothing is at {request.path}")
+        except web.HTTPClientError as error:
+            response = refusal(error.status, error.text or error.reason)
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+            return response
+
     async def _headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        if isinstance(response, web.WebSocketResponse):
+            return  # no browser heeds them there, and each viewer would keep them
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
         origin = request.headers.get("Origin")
         response.headers["Vary"] = "Origin"
-        if origin and self._door.allows(request):
-            # a page under development on this machine polls us from its own port
+        if origin and self._gate.allows(request):
+            # a page of another origin that may, as one under development on this machine
             response.headers["Access-Control-Allow-Origin"] = origin
-
-
-async def static(request: web.Request) -> web.StreamResponse:
-    """One of the page's few files; its name is looked up, never a path made of it."""
-    files = {path.name: path for path in STATIC.iterdir() if path.suffix in (".js", ".css", ".svg")}
-    found = files.get(request.match_info["name"])
-    if found is None:
-        raise web.HTTPNotFound
-    return web.FileResponse(found, headers={"Cache-Control": "no-cache"})
 
 
 def of_a_device(prefix: str, view: DeviceView) -> View:
@@ -150,23 +173,13 @@ def of_a_device(prefix: str, view: DeviceView) -> View:
 
     async def told(request: web.Request) -> web.StreamResponse:
         rest = request.rel_url.raw_path.removeprefix(prefix)
-        return await view(request, unquote(rest.removesuffix("/")))
+        device_id = unquote(rest.removesuffix("/"))
+        if not is_device_id(device_id):
+            return refusal(400, "no device can have such an id")
+        return await view(request, device_id)
 
     return told
 
 
 def json_body(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json", charset="utf-8")
-
-
-@web.middleware
-async def json_errors(request: web.Request, handler: View) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPNotFound:
-        return refusal(404, f"nothing is at {request.path}")
-    except web.HTTPClientError as error:
-        response = refusal(error.status, error.text or error.reason)
-        if "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
-        return response

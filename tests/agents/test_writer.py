@@ -13,7 +13,7 @@ from agents.writer import Closed, Writer, take_cut, take_slice
 from pipeline.batches import Outbound
 from pipeline.rejection import Rejection
 from pipeline.rows import PARTITION_KEY, Outgoing, Row
-from pipeline.rules.engine import Device
+from pipeline.rules.engine import Device, Engine, Reading
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.rules.window import Window
 from tables.partition import Partition
@@ -474,3 +474,24 @@ def test_a_cut_takes_everything_and_leaves_nothing():
     assert (len(part.rejected), len(part.windows), len(part.announced)) == (1, 1, 1)
     assert take_cut(owned)[1:] == ([], [], {}, [])
     assert take_slice(owned, [], None) == ([], [], [], [])
+
+
+async def test_a_partition_knows_the_devices_whose_clock_is_wrong_from_their_rows(writer):
+    owned, hour = partition(), 3_600.0
+    row = dirty(owned, "attic")
+    dirty(owned, "cellar")
+
+    async def reading(at: float, claimed: float) -> set[str]:
+        Engine().reading(row.device, Reading("attic", claimed, at, {"co2": 1.0}), at, 0.0)
+        owned.dirty["attic"] = row
+        await writer.flush([owned])
+        return set(owned.wrong_clocks)
+
+    assert await reading(T0, T0 - hour) == {"attic"}
+    assert await reading(T0 + 10, T0 + 10) == set()  # it was put right
+    assert await reading(T0 + 20, T0 + 9 * hour) == {"attic"}
+    assert owned.reopened().wrong_clocks == {"attic"}
+    row.device.retire()
+    owned.dirty["attic"] = row
+    await writer.flush([owned])
+    assert owned.wrong_clocks == set()

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from jsonschema import Draft202012Validator
+
+from pipeline.schemas import schema
 
 AT_ONCE = 5_000
 
@@ -101,7 +104,17 @@ async def ends(bootstrap: str, topic: str) -> dict[int, int]:
 
 async def alerts(bootstrap: str, prefix: str) -> list[dict[str, Any]]:
     """Every event of `alerts` as it came, repeats included."""
-    return [json.loads(record.value) for record in await read_topic(bootstrap, prefix + "alerts")]
+    return as_said("alert-event", await read_topic(bootstrap, prefix + "alerts"))
+
+
+def as_said(kind: str, records: Iterable[ConsumerRecord]) -> list[dict[str, Any]]:
+    """What they hold, each as its JSON Schema says; of very many, the first thousand are looked
+    at."""
+    found = [json.loads(record.value) for record in records]
+    validator = Draft202012Validator(schema(kind))
+    for one in found[:1_000]:
+        validator.validate(one)
+    return found
 
 
 async def open_alerts(bootstrap: str, prefix: str) -> dict[str, dict[str, Any]]:

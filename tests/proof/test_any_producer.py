@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(400)]
 QUICK = {"SMART_IOT_SESSION_TIMEOUT": "6", "SMART_IOT_FLUSH_TIMEOUT": "4"}
 DEVICES = 40
 HOUR = DEVICES * 360  # readings: each device sends every 10 s
+PART = HOUR // 24
 START = time.time() // 60 * 60 - 3 * 86_400  # far from live: every alert follows from the readings
 
 
@@ -51,6 +53,10 @@ def an_hour() -> list[Sent]:
 async def spread(bootstrap: str, prefix: str, hour: list[Sent]) -> None:
     """The hour as a backlog; a worker has made the topics before, and was stopped."""
     await publish_by_all(bootstrap, prefix + "readings", hour, seed=4)
+    await assert_spread(bootstrap, prefix)
+
+
+async def assert_spread(bootstrap: str, prefix: str) -> None:
     partitions: Counter[bytes] = Counter()
     places = {
         (record.value.partition(b",")[0], record.partition)
@@ -91,7 +97,8 @@ async def test_an_hour_of_backlog_by_all_producers_is_judged_as_if_it_were_keyed
 async def test_every_reading_meets_one_state_once_though_forwarders_are_killed(
     kafka, prefix, tmp_path
 ):
-    """Two workers, each with half of the partitions, have most readings to forward."""
+    """Two workers, each with half of the partitions, have most readings to forward. They come
+    little by little, once both are ready: one that was alone could take up a whole backlog."""
     hour = an_hour()
     names = ("one", "two")
     workers = [Worker(kafka.bootstrap, prefix, tmp_path, name=name, **QUICK) for name in names]
@@ -99,7 +106,8 @@ async def test_every_reading_meets_one_state_once_though_forwarders_are_killed(
         await first.ready()
         await second.ready()
         assert first.stop() == second.stop() == 0
-    await spread(kafka.bootstrap, prefix, hour)
+    parts = iter([hour[start : start + PART] for start in range(0, HOUR, PART)])
+    topic = prefix + "readings"
     for number, stop_at in enumerate(("sent:2", "half:3", "send:3", "half:2", "sent:1")):
         killed = Worker(
             kafka.bootstrap,
@@ -112,8 +120,16 @@ async def test_every_reading_meets_one_state_once_though_forwarders_are_killed(
         )
         other = workers[(number + 1) % 2]
         with killed, other:
+            while killed.code() is None and not (await killed.is_ready() and await other.is_ready()):
+                await asyncio.sleep(0.1)
+            while killed.code() is None and (part := next(parts, None)):
+                await publish_by_all(kafka.bootstrap, topic, part, seed=4)
+                await asyncio.sleep(0.5)
             await killed.ended(within=60)
             other.kill()
+    for part in parts:
+        await publish_by_all(kafka.bootstrap, topic, part, seed=4)
+    await assert_spread(kafka.bootstrap, prefix)
     with workers[0] as first, workers[1] as second:
         await first.ready()
         await second.ready()

@@ -424,6 +424,12 @@ def _finds_batches_quicker(_: House, command: str) -> None:
     assert all(found["ratio"] > 1 for found in json.loads(last).values())
 
 
+@checks("make bench-web")
+def _has_parts_that_tests_run(_: House, command: str) -> None:
+    assert "--parts" in made(f"{command} BENCH_ARGS=--help")
+    assert "import Scene, Turn, turn" in (ROOT / "tests/benchmarks/test_web.py").read_text()
+
+
 @checks("make help")
 def _lists_the_commands(_: House, command: str) -> None:
     said = made(command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import shutil
 import time
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.records import iso
-from tests.proof.kafka import Sent, publish, quiet, read_topic
+from tests.proof.kafka import Sent, as_said, publish, quiet, read_topic
 from tests.proof.producers import publish_by_all
 from tests.proof.worker import Worker
 
@@ -133,7 +132,7 @@ async def test_windows_are_those_of_a_plain_look_whatever_is_killed(kafka, prefi
         await quiet(kafka.bootstrap, prefix)
         assert worker.stop() == 0, worker.tail()
     records = await read_topic(kafka.bootstrap, prefix + "windows")
-    windows = [json.loads(record.value) for record in records]
+    windows = as_said("window", records)
     assert folded(windows) == counted(readings)
     assert_one_story(windows)
     revisions = [(identity(window), window["revision"]) for window in windows]
@@ -164,4 +163,4 @@ async def test_windows_are_right_in_the_end_where_readings_come_without_a_key(
         await quiet(kafka.bootstrap, prefix)
         assert worker.stop() == 0, worker.tail()
     records = await read_topic(kafka.bootstrap, prefix + "windows")
-    assert folded(json.loads(record.value) for record in records) == counted(readings)
+    assert folded(as_said("window", records)) == counted(readings)

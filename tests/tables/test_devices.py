@@ -13,6 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from pipeline.metrics import REGISTRY
 from pipeline.rows import PARTITION_KEY, Outgoing, Row, generation_of
+from pipeline.rules.arrival import Lag
 from pipeline.rules.engine import Device, Engine, Reading
 from pipeline.rules.silence import Silence
 from pipeline.streams import app
@@ -65,6 +66,17 @@ def test_a_partition_comes_back_with_its_clock_and_its_offsets(table):
     assert loaded.rows.keys() == {"attic"}
     assert loaded.rows["attic"].packed(3) == row.packed(3)
     assert table.stored_offset(0) == 9
+
+
+def test_a_device_whose_clock_is_wrong_is_known_when_its_partition_is_taken_over(table):
+    rows = [(b"attic", row_of("attic", 70).packed(3))]
+    wrong = row_of("cellar", 71)
+    wrong.device.lag = Lag(T0 - 3_600, T0, 3_600.0)
+    table.write(0, [*rows, (b"cellar", wrong.packed(3))], upto=9)
+    loaded = Partition(0)
+    for _ in table.load(loaded):
+        pass
+    assert loaded.wrong_clocks == {"cellar"}
 
 
 def test_how_far_a_changelog_is_read_is_in_the_metrics_and_now_and_then_in_the_log(

@@ -28,6 +28,7 @@ class Contestant(NamedTuple):
     group: str = "group"
     cwd: Path = ROOT
     slow: bool = False  # a short warm-up, since a long one would take minutes
+    is_ours: bool = False
 
     @property
     def own(self) -> str:
@@ -70,6 +71,7 @@ CONTESTANTS = (
         prefix=PREFIX,
         group="smart-iot",
         cwd=COMPILED,
+        is_ours=True,
     ),
     Contestant(
         name="ours-plain",
@@ -78,6 +80,7 @@ CONTESTANTS = (
         command=ours,
         prefix=PREFIX,
         group="smart-iot",
+        is_ours=True,
     ),
     Contestant("bare-loop", "bare confluent-kafka loop", "nothing", bare_loop),
     Contestant(

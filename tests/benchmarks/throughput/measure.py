@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import urlopen
 
-from pipeline.supervisor import tied_to_this_process
+from pipeline.kafka.broker import free_port
+from tests.benchmarks.process import Failed, cpu_of, peak_of, said, started
 from tests.benchmarks.throughput.lineup import Contestant
 from tests.benchmarks.throughput.stage import PARTITIONS, TOPIC, Stage
-from tests.lab import children
 
 ASK_EVERY = 0.05  # seconds
 FEWEST_COMMITS = 4  # after the first: they come in lumps, and one may be a small part of its own
 START_WITHIN = 180.0  # seconds until the warm-up is over
-STOP_WITHIN = 15.0  # seconds
-LOG = "said.log"
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class Failed(Exception):
-    """A contestant didn't do its job; the text has the end of what it said."""
+LATENESS = re.compile(r'^smart_iot_loop_late_seconds_bucket\{le="(.+)"\} (.+)$', re.MULTILINE)
 
 
 class Seen(NamedTuple):
@@ -42,6 +35,7 @@ class Turn(NamedTuple):
     seconds: float
     cpu: float  # seconds
     peak: int  # bytes, of all workers together
+    held: float | None = None  # seconds, at the most, that an event loop was held; of ours alone
 
     @property
     def per_second(self) -> float:
@@ -63,9 +57,10 @@ def turn(contestant: Contestant, stage: Stage, folder: Path, plan: Plan) -> Turn
     """In a clean place. Failed where it ends, or does too little."""
     stage.clean(contestant.own)
     with ExitStack() as stack:
+        ports = [free_port() for _ in range(plan.workers)]
         workers = [
-            stack.enter_context(_running(contestant, stage, folder / f"worker-{number}"))
-            for number in range(plan.workers)
+            stack.enter_context(_running(contestant, stage, folder / f"worker-{port}", port))
+            for port in ports
         ]
         seen: list[Seen] = []
         for committed in _commits(contestant, stage, workers, folder, plan.seconds):
@@ -76,10 +71,19 @@ def turn(contestant: Contestant, stage: Stage, folder: Path, plan: Plan) -> Turn
             if seen[-1].at - seen[0].at >= plan.seconds and len(seen) > FEWEST_COMMITS:
                 break
         peak = sum(peak_of(worker.pid) for worker in workers)
+        held = max(map(held_at_most, ports)) if contestant.is_ours else None
         if len(seen) < 2:
             raise Failed(f"{contestant.name} has done too little:\n{said(folder)}")
     begin, end = stretch(seen, sum(stage.ends))
-    return Turn(end.committed - begin.committed, end.at - begin.at, end.cpu - begin.cpu, peak)
+    return Turn(end.committed - begin.committed, end.at - begin.at, end.cpu - begin.cpu, peak, held)
+
+
+def held_at_most(port: int) -> float:
+    """Seconds; the upper edge of the last bucket that has any."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        found = LATENESS.findall(answer.read().decode())
+    total = float(found[-1][1])
+    return next(float(edge) for edge, below in found if float(below) == total)
 
 
 def stretch(seen: Sequence[Seen], total: int) -> tuple[Seen, Seen]:
@@ -116,35 +120,15 @@ def _commits(
         watching.close()
 
 
-@contextmanager
 def _running(
-    contestant: Contestant, stage: Stage, folder: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """One worker, with a folder of its own; ended with the block, whatever it does."""
-    folder.mkdir(parents=True)
-    with (folder / LOG).open("wb") as log:
-        worker = subprocess.Popen(
-            contestant.command(),
-            cwd=contestant.cwd,
-            env={**os.environ, **_place(contestant, stage, folder)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=tied_to_this_process(),
-        )
-    try:
-        yield worker
-    finally:
-        worker.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            worker.wait(STOP_WITHIN)
-        with suppress(ProcessLookupError):
-            os.killpg(worker.pid, signal.SIGKILL)  # and what it has started
-        worker.wait()
+    contestant: Contestant, stage: Stage, folder: Path, port: int
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """One worker, with a folder of its own."""
+    place = _place(contestant, stage, folder, port)
+    return started(contestant.command(), folder, contestant.cwd, place)
 
 
-def _place(contestant: Contestant, stage: Stage, folder: Path) -> dict[str, str]:
+def _place(contestant: Contestant, stage: Stage, folder: Path, port: int) -> dict[str, str]:
     return {
         "BENCH_BOOTSTRAP": stage.bootstrap,
         "BENCH_TOPIC": TOPIC,
@@ -153,28 +137,5 @@ def _place(contestant: Contestant, stage: Stage, folder: Path) -> dict[str, str]
         "SMART_IOT_BOOTSTRAP": stage.bootstrap,
         "SMART_IOT_TOPIC_PREFIX": contestant.own,
         "SMART_IOT_DATA_DIR": str(folder),
-        "SMART_IOT_WEB_PORT": "0",
+        "SMART_IOT_WEB_PORT": str(port),
     }
-
-
-def said(folder: Path) -> str:
-    return "\n".join(log.read_text(errors="replace")[-2_000:] for log in sorted(folder.rglob(LOG)))
-
-
-def cpu_of(pid: int) -> float:
-    """Seconds of a process, user and system, and of all that it has started."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        own = sum(map(int, fields[11:15])) / TICKS  # its own, and of children that have ended
-        return own + sum(map(cpu_of, children(pid)))
-    return 0.0
-
-
-def peak_of(pid: int) -> int:
-    """The most memory that it, and each of what it has started, has had: bytes."""
-    with suppress(OSError):
-        status = Path(f"/proc/{pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        own = int(found[1]) << 10 if found else 0
-        return own + sum(map(peak_of, children(pid)))
-    return 0

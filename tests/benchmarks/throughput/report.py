@@ -37,6 +37,7 @@ def result(contestant: Contestant, turns: Sequence[Turn], workers: int = 1) -> d
         "peak_rss_mb": round(max(turn.peak for turn in turns) / 1e6),
         "turns": [
             {
+                **({} if turn.held is None else {"loop_held_at_most": turn.held}),
                 "readings": turn.readings,
                 "seconds": round(turn.seconds, 3),
                 "cpu_seconds": round(turn.cpu, 3),

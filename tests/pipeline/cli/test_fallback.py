@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from pipeline.kafka.broker import HOST, free_port
-from tests.lab import Program, children, python, runs, started, until
+from tests.lab import Program, children, heard, python, runs, started, until
 from tests.pipeline.cli import test_up
 from tests.pipeline.cli.test_up import CLI, get, kafka_of
 from tests.pipeline.kafka.test_jars import NO_REPOSITORY
@@ -63,7 +63,7 @@ async def test_without_java_a_reading_still_becomes_an_alert_at_a_viewer(
             welcome = await viewer.receive_json(timeout=60)
             assert (welcome["type"], welcome["recovered"]) == ("connection", None)
             await asyncio.to_thread(subprocess.run, [*CLI, *tried[1:]], check=True, timeout=60)
-            alert = await viewer.receive_json(timeout=60)
+            alert = await heard(viewer.receive_str)
         assert (alert["device_id"], alert["event"]) == ("greenhouse-7", "fired")
         ours = children(program.pid)
         program.signal(signal.SIGINT)

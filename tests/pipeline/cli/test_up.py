@@ -91,11 +91,11 @@ def test_without_doing_anything_a_newcomer_sees_alerts_come_and_go(tmp_path: Pat
 def test_after_kill_9_nothing_is_left_and_the_next_one_starts_at_once(tmp_path: Path) -> None:
     port = free_port()
     with up(tmp_path, port) as program:
-        bootstrap = kafka_of(program)
+        assert kafka_of(program)
         ours = children(program.pid)
         program.signal(signal.SIGKILL)
         with up(tmp_path, port) as again:
-            assert kafka_of(again) == bootstrap
+            assert kafka_of(again)  # at another port, if another test has taken this one
             assert not any(runs(pid) for pid in ours)
 
 

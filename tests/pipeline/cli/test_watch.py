@@ -10,10 +10,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from yarl import URL
 
-from pipeline.cli.watch import json_line, printable, text_line
+from pipeline.access import parse
+from pipeline.cli.watch import Watching, json_line, printable, text_line
 from pipeline.settings import Settings
 from tests.pipeline.web.alert_log import AlertLog, event, resolved
 from tests.pipeline.web.conftest import PATIENCE, Site, running
@@ -97,7 +100,7 @@ async def test_the_filters_are_asked_of_the_view(
         assert (await watch.line()).endswith("this one")
 
 
-async def test_it_comes_back_with_its_cursor_and_repeats_nothing(
+async def test_it_comes_back_with_its_cursor_and_misses_and_repeats_nothing(
     log: AlertLog,
     settings: Settings,
 ) -> None:
@@ -110,13 +113,49 @@ async def test_it_comes_back_with_its_cursor_and_repeats_nothing(
             assert (await watch.line()).endswith("before")
             await first.view.stop()
             assert "code 1001" in await watch.complaint()
+            await log.tell(event("a2", device_id="hall/1", message="missed"))
             async with running(replace(settings, web_port=port)) as second:
                 await second.until_ready()
-                await second.until_viewers(1)
-                await log.tell(event("a2", device_id="hall/1", message="after"))
+                line = await watch.line()
+                assert line.endswith("missed")
+                assert "(open)" not in line
+                await log.tell(event("a3", device_id="hall/1", message="after"))
                 assert (await watch.line()).endswith("after")
-                while "connected again" not in await watch.complaint():
+                while "connected again, where it was" not in await watch.complaint():
                     pass
+
+
+async def test_it_sends_the_token_of_its_file(
+    log: AlertLog, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("token-of-ada\n")
+    tokens = parse('[{"token": "token-of-ada", "name": "ada"}]')
+    async with running(replace(settings, tokens=tokens)) as site:
+        await site.until_ready()
+        await log.tell(event())
+        async with watching("--url", site.ws, "--token-file", str(tmp_path / "token")) as watch:
+            assert "High Temperature" in await watch.line()
+        async with watching("--url", site.ws) as watch:
+            assert "code 4401" in await watch.complaint()
+
+
+@pytest.mark.parametrize(
+    ("told", "cursor"),
+    [
+        ([{"type": "connection", "cursor": "c1", "backlog": 0}], "c1"),
+        ([{"type": "connection", "cursor": "c1", "backlog": 2}, {"backlog": True}], None),
+        ([{"type": "connection", "cursor": "c1", "backlog": 1}, {"backlog": True}], "c1"),
+        ([{"type": "connection", "cursor": "c1", "backlog": 1}, {"cursor": "c2"}], "c2"),
+        ([{"type": "connection", "cursor": "c1"}, {"cursor": 7}], "c1"),
+    ],
+)
+def test_a_welcomes_cursor_counts_once_its_backlog_is_here(
+    told: list[dict[str, object]], cursor: str | None
+) -> None:
+    watching = Watching(URL("ws://nowhere"), lambda _: None)
+    for message in told:
+        watching._take(json.dumps(message))
+    assert watching.cursor() == cursor
 
 
 async def test_ctrl_c_ends_it_cleanly(site: Site) -> None:

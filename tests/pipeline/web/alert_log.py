@@ -99,8 +99,9 @@ class AlertLog:
         stamp = round((time.time() if at is None else at) * 1000)
         await self.raw(self.alerts, json.dumps(one).encode(), one["device_id"].encode(), stamp)
 
-    async def to_open(self, one: dict[str, Any]) -> None:
-        await self.raw(self.open, json.dumps(one).encode(), _key(one))
+    async def to_open(self, one: dict[str, Any], *, at: float | None = None) -> None:
+        stamp = None if at is None else round(at * 1000)
+        await self.raw(self.open, json.dumps(one).encode(), _key(one), stamp)
 
     async def tombstone(self, one: dict[str, Any], *, named: bool = True) -> None:
         headers = [("alert_id", one["alert_id"].encode()), ("seq", str(one["seq"]).encode())]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.access import Scope
 from pipeline.web.alerts import Alert, Highest, OpenAlerts, Unreadable, Wanted
 from tests.pipeline.web.alert_log import event, resolved
 
@@ -116,29 +117,39 @@ def test_only_the_last_alerts_heard_of_are_remembered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "severities", "suppressed", "one", "wanted"),
+    ("query", "one", "wanted"),
     [
-        ("", [], "", event(), True),
-        ("green*", [], "", event(), True),
-        ("GREEN*", [], "", event(), False),
-        ("*-7", [], "", event(device_id="greenhouse-71"), False),
-        ("hall/?", [], "", event(device_id="hall/1"), True),
-        ("", ["danger"], "", event(), True),
-        ("", ["warning", "info"], "", event(), False),
+        ({}, event(), True),
+        ({"device": "green*"}, event(), True),
+        ({"device": "GREEN*"}, event(), False),
+        ({"device": "*-7"}, event(device_id="greenhouse-71"), False),
+        ({"device": "hall/?"}, event(device_id="hall/1"), True),
+        ({"rule": "temperature-*"}, event(), True),
+        ({"rule": "humidity-*"}, event(), False),
+        ({"severity": "danger"}, event(), True),
+        ({"severity": "warning,info"}, event(), False),
         # who watches danger learns that it is only a warning now
-        ("", ["danger"], "", event(severity="warning", previous_severity="danger"), True),
-        ("", [], "", event(suppressed_by="a0"), False),
-        ("", [], "0", event(suppressed_by="a0"), False),
-        ("", [], "1", event(suppressed_by="a0"), True),
+        ({"severity": "danger"}, event(severity="warning", previous_severity="danger"), True),
+        ({}, event(suppressed_by="a0"), False),
+        ({"suppressed": "0"}, event(suppressed_by="a0"), False),
+        ({"suppressed": "1"}, event(suppressed_by="a0"), True),
     ],
 )
 def test_a_viewer_gets_the_alerts_that_it_asked_for(
-    device: str, severities: list[str], suppressed: str, one: dict[str, Any], wanted: bool
+    query: dict[str, str], one: dict[str, Any], wanted: bool
 ) -> None:
-    assert Wanted.of(device, severities, suppressed).has(alert(one)) is wanted
+    assert Wanted.of(query).has(alert(one)) is wanted
 
 
-@pytest.mark.parametrize(("device", "severities"), [("*" * 257, []), ("", ["grave"])])
-def test_a_wish_that_cannot_be_meant_is_refused(device: str, severities: list[str]) -> None:
+@pytest.mark.parametrize(("device", "seen"), [("greenhouse-7", True), ("hall/1", False)])
+def test_a_viewer_gets_no_alert_of_a_device_that_it_may_not_see(device: str, seen: bool) -> None:
+    wanted = Wanted.of({}).within(Scope("ada", ("greenhouse-*",)))
+    assert wanted.has(alert(event(device_id=device))) is seen
+
+
+@pytest.mark.parametrize(
+    "query", [{"device": "*" * 257}, {"rule": "*" * 257}, {"severity": "danger,grave"}]
+)
+def test_a_wish_that_cannot_be_meant_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"longer than 256|none of info"):
-        Wanted.of(device, severities, "")
+        Wanted.of(query)

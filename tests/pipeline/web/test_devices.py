@@ -167,7 +167,7 @@ async def test_the_devices_are_listed(changelog: Changelog, settings: Settings) 
 async def test_what_is_no_row_of_ours_is_counted_and_passed_over(
     changelog: Changelog, settings: Settings
 ) -> None:
-    unreadable = metric("smart_iot_web_rows_unreadable_total")
+    unreadable = metric("smart_iot_web_records_unreadable_total", what="devices")
     await changelog.create()
     for value in (b"", b"\xc1", b"\x01", b"\x95\x09\x01\x90\x90\x90"):
         await changelog.raw(b"attic", value)
@@ -175,7 +175,7 @@ async def test_what_is_no_row_of_ours_is_counted_and_passed_over(
     await changelog.row("cellar", 5.0)
     async with running(settings) as site:
         await until_shown(site, {"cellar": 5.0})
-    assert metric("smart_iot_web_rows_unreadable_total") == unreadable + 5
+    assert metric("smart_iot_web_records_unreadable_total", what="devices") == unreadable + 5
 
 
 async def test_a_changelog_that_was_recreated_is_read_anew(

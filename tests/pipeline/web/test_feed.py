@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from pipeline.kafka.broker import running as running_kafka
 from pipeline.settings import Settings
+from pipeline.web.alerts import Alert
 from tests.pipeline.web.alert_log import AlertLog, alert_log, event, resolved
 from tests.pipeline.web.conftest import Site, metric, running, until
 
@@ -72,6 +75,27 @@ async def test_partitions_that_are_added_are_read_from_their_start_and_viewers_s
                     await grown.to_alerts(event(f"{device}", device_id=f"{device}"))
             seen = {await viewer.event() for _ in range(40)}
             assert seen == {(f"{device}", 1) for device in range(40)}
+
+
+async def test_what_is_being_told_is_told_to_all_though_the_feed_begins_again(
+    log: AlertLog, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, feed = site.view._hub, site.view._feed
+    publish, begun = hub.publish, asyncio.Event()
+
+    async def slowly(events: Sequence[tuple[Alert, bytes]]) -> None:
+        begun.set()
+        await asyncio.sleep(0.2)  # as with thousands of viewers, between two slices
+        await publish(events)
+
+    monkeypatch.setattr(hub, "publish", slowly)
+    async with site.viewer() as viewer:
+        feeding = next(task for task in asyncio.all_tasks() if task.get_name() == "alert feed")
+        await log.tell(event())
+        await begun.wait()
+        feeding.cancel()
+        assert await viewer.event() == ("a1", 1)
+        assert feed.cursor() != viewer.welcome["cursor"]
 
 
 @pytest.mark.kafka

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import to_builtins
 
 from pipeline.rows import PARTITION_KEY, Row, encode
 from pipeline.rules.clock import PartitionClock
@@ -145,10 +146,33 @@ def test_the_list_of_devices_tells_what_each_measures_and_how_often() -> None:
     fleet = Fleet()
     fleet.apply(0, b"attic", row(device(humidity=50.0, temperature=20.0)))
     (latest,) = fleet.all()
-    assert fleet.card(latest, T0) == {
+    assert to_builtins(fleet.card(latest, T0)) == {
         "device_id": "attic",
         "status": "online",
         "last_seen": "2023-11-14T22:13:20.000Z",
         "cadence": 10.0,
         "metrics": ["humidity", "temperature"],
+        "clock_offset": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("behind", "shown"),
+    [
+        (0.0, None),
+        (200.0, None),  # that much is believed
+        (6 * 3_600.0, 21_600.0),
+        (-86_400.0, -86_400.0),  # ahead
+        (3_600.12345, 3_600.123),
+    ],
+)
+def test_a_device_whose_clock_is_wrong_is_listed_with_how_much_it_is_behind(
+    behind: float, shown: float | None
+) -> None:
+    wrong = Device("attic")
+    for at in (T0, T0 + 10, T0 + 20):
+        Engine().reading(wrong, Reading("attic", at - behind, at, {"co2": 480.0}), at, 0.0)
+    fleet = Fleet()
+    fleet.apply(0, b"attic", row(wrong))
+    (latest,) = fleet.all()
+    assert fleet.card(latest, T0).clock_offset == shown

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket
 import sys
 from dataclasses import replace
 from typing import Any
@@ -14,8 +13,9 @@ import aiohttp
 import pytest
 
 from pipeline.settings import Settings
+from pipeline.web.door import connection
 from tests.pipeline.web.alert_log import PARTITIONS, AlertLog, event, long_ago, resolved
-from tests.pipeline.web.conftest import PATIENCE, Site, Socket, metric, running, until
+from tests.pipeline.web.conftest import PATIENCE, Site, Socket, metric, narrow, running, until
 
 SEEDS_VIEWER = """
 import asyncio
@@ -126,7 +126,7 @@ async def test_a_repeat_of_what_was_open_at_the_start_goes_to_no_one(
     log: AlertLog, settings: Settings
 ) -> None:
     await log.to_alerts(event(), at=long_ago())
-    await log.to_open(event())
+    await log.to_open(event(), at=long_ago())
     repeated = metric("smart_iot_web_events_repeated_total")
     async with running(settings) as site:
         await site.until_ready()
@@ -247,13 +247,32 @@ async def test_the_ping_is_a_message_that_the_seeds_client_does_not_show(
     async with running(settings, ping_every=0.05) as site:
         await site.until_ready()
         async with site.viewer() as viewer:
-            ping = await viewer.next()
+            ping = await viewer.said()
             assert ping.pop("timestamp")
             assert ping == {
                 "type": "connection",
                 "event": "ping",
                 "cursor": viewer.welcome["cursor"],
             }
+
+
+async def test_a_task_that_fails_begins_again(
+    log: AlertLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = iter([ZeroDivisionError()])
+
+    def failing_once(**fields: Any) -> bytes:
+        if "event" in fields and (fault := next(faults, None)):
+            raise fault
+        return connection(**fields)
+
+    monkeypatch.setattr("pipeline.web.live.connection", failing_once)
+    monkeypatch.setattr("pipeline.web.server.AGAIN", 0.05)
+    async with running(settings, ping_every=0.05) as site:
+        await site.until_ready()
+        async with site.viewer() as viewer:
+            assert (await viewer.said())["event"] == "ping"
+    assert not list(faults)
 
 
 @pytest.mark.parametrize(
@@ -307,15 +326,6 @@ async def test_what_a_viewer_says_is_ignored(log: AlertLog, site: Site) -> None:
         await viewer.socket.send_bytes(b"\x00")
         await log.tell(event())
         assert await viewer.event() == ("a1", 1)
-
-
-def narrow(address: Any) -> socket.socket:
-    """A client's socket that takes little before its reader reads."""
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    made.setblocking(False)
-    return made
 
 
 async def test_a_slow_viewer_is_told_to_try_again_later_and_the_others_miss_nothing(

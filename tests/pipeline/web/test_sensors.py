@@ -6,20 +6,23 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from pipeline.names import Names
 from pipeline.settings import Settings
 from pipeline.web import sensors
+from pipeline.web.hub import SLICE, Member
 from pipeline.web.sensors import Sensors
+from pipeline.web.viewer import Viewer
 from tests.lab import create, produce
 from tests.pipeline.web.alert_log import AlertLog
-from tests.pipeline.web.conftest import PATIENCE, Site, Socket, metric, running
+from tests.pipeline.web.conftest import PATIENCE, Site, Socket, metric, narrow, running
 
 AT = "2026-11-22T10:00:00Z"
 
@@ -165,35 +168,68 @@ async def test_viewers_of_all_streams_together_are_as_many_as_may_be(
 
 
 async def test_a_viewer_that_falls_behind_is_closed_and_the_others_are_not(
-    log: AlertLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    log: AlertLog, settings: Settings
 ) -> None:
-    await create(settings.bootstrap, Names(settings.topic_prefix).readings)
+    topic = Names(settings.topic_prefix).readings
+    await create(settings.bootstrap, topic)
     overflows = metric("smart_iot_web_queue_overflows_total")
-    async with running(replace(settings, viewer_queue=1)) as site:
+    many = {f"metric_{n}_{'x' * 50}": n for n in range(31)}  # 2.3 kB a message
+    async with (
+        running(replace(settings, viewer_queue=5)) as site,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(socket_factory=narrow)) as client,
+    ):
         await site.until_ready()
         readings = Readings(site, settings)
-        async with readings.viewer("slow") as slow, readings.viewer("other") as other:
-            # one batch is delivered without a turn of the event loop between two readings
-            burst = [b'{"device_id":"slow","co2":%d}' % number for number in range(50)]
-            await burst_of(settings, readings.topic, burst)
-            assert await slow.code() == 1013
+        async with (
+            client.ws_connect(site.http + "/ws/sensors/slow") as slow,
+            readings.viewer("other") as other,
+        ):
+            while metric("smart_iot_web_queue_overflows_total") == overflows:
+                await burst_of(settings, topic, json.dumps({"device_id": "slow", **many}), 2_000)
             await readings.say({"device_id": "other", "co2": 5})
             assert (await other.next())["co2"] == 5.0
+            assert await Socket(slow).code() == 1013
     assert metric("smart_iot_web_queue_overflows_total") == overflows + 1
 
 
-async def burst_of(settings: Settings, topic: str, values: list[bytes]) -> None:
-    """One record batch, so that they are fetched together."""
-    from aiokafka import AIOKafkaProducer
+async def test_however_many_watch_one_device_the_event_loop_breathes(
+    readings: Readings, settings: Settings
+) -> None:
+    puts, longest, told = 0, 0, 0
 
-    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap)
+    class Counting(Viewer):
+        def put(self, frames: Sequence[bytes], joined: bytes) -> None:
+            nonlocal puts, longest, told
+            puts, told = puts + 1, told + len(frames)
+            longest = max(longest, puts)
+
+    async def breathe() -> None:
+        nonlocal puts
+        while True:
+            puts = 0
+            await asyncio.sleep(0)
+
+    groups = readings.site.view._sensors._of_one
+    async with readings.viewer("attic") as viewer:
+        for _ in range(1_000):
+            Member(groups, "attic", Counting(1_000)).__enter__()
+        breathing = asyncio.create_task(breathe())
+        value = json.dumps({"device_id": "attic", "co2": 400})
+        await burst_of(settings, readings.topic, value, 50)
+        for _ in range(50):
+            await viewer.next()
+        while told < 50 * 1_000:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        breathing.cancel()
+    assert longest <= SLICE + 1
+
+
+async def burst_of(settings: Settings, topic: str, value: str, number: int) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, linger_ms=5)
     await producer.start()
     try:
-        batch = producer.create_batch()
-        for value in values:
-            batch.append(key=None, value=value, timestamp=None)
-        batch.close()
-        await (await producer.send_batch(batch, topic, partition=0))
+        for _ in range(number):
+            await producer.send(topic, value.encode())
     finally:
         await producer.stop()
 
@@ -217,5 +253,5 @@ async def test_a_viewer_is_pinged_in_words_that_a_page_can_see(
     async with running(settings, ping_every=0.05) as site:
         await site.until_ready()
         async with Readings(site, settings).viewer() as viewer:
-            told = await viewer.next()
+            told = await viewer.said()
             assert (told["type"], told["event"]) == ("connection", "ping")

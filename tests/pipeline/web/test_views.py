@@ -87,7 +87,7 @@ async def test_the_page_and_each_file_that_it_names_are_there() -> None:
     async with running(NOWHERE) as site, site.client.get(site.http + "/") as page:
         assert (page.status, page.content_type) == (200, "text/html")
         named = set(re.findall(r'(?:src|href)="([^"]+)"', await page.text()))
-        assert named == {"static/app.js", "static/style.css", "static/icon.svg"}
+        assert named == {"static/app.js", "static/vendor.js", "static/style.css", "static/icon.svg"}
         for path in named:
             async with site.client.get(f"{site.http}/{path}") as answer:
                 assert answer.status == 200
@@ -153,5 +153,5 @@ def test_nothing_of_the_web_view_imports_faust() -> None:
 
 
 async def test_the_topics_have_the_names_that_the_worker_gives_them(settings: Settings) -> None:
-    names, feed = Names(settings.topic_prefix), Feed(settings, Hub(1, 1))
+    names, feed = Names(settings.topic_prefix), Feed(settings, Hub(1, 1, 1))
     assert (feed._alerts_topic, feed._open_topic) == (names.alerts, names.alerts_open)

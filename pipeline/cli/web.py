@@ -1,0 +1,53 @@
+"""Settings in; a web view that stands alone out: any number of them, beside the workers.
+
+Each reads all partitions, without a group, and judges nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import logging.config
+import signal
+
+import click
+
+from pipeline.about import CORE, VERSION
+from pipeline.garbage import seldom
+from pipeline.logs import logging_config
+from pipeline.settings import Settings, from_environment
+from pipeline.web.server import WebView
+
+log = logging.getLogger("pipeline.web")
+
+
+@click.command()
+@click.option("--host", help="The address to listen on; else SMART_IOT_WEB_HOST.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="The port; else SMART_IOT_WEB_PORT.")
+def web(host: str | None, port: int | None) -> None:
+    """Show alerts and readings on a page and over WebSockets, apart from any worker."""
+    settings = from_environment()
+    settings = dataclasses.replace(
+        settings,
+        web_host=host or settings.web_host,
+        web_port=settings.web_port if port is None else port,
+    )
+    logging.config.dictConfig(logging_config(settings.log_level))
+    seldom()
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    """Until it is asked to end."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, ended.set)
+    view = WebView(settings)
+    await view.start()
+    log.info("version %s, %s core, Kafka at %s", VERSION, CORE, settings.bootstrap)
+    try:
+        await ended.wait()
+    finally:
+        await view.stop()

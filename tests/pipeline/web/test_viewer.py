@@ -1,0 +1,108 @@
+"""Frames that we make ourselves, and what of aiohttp that rests on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from pipeline.access import Scope
+from pipeline.settings import Settings
+from pipeline.web.door import Door
+from pipeline.web.gate import Gate
+from pipeline.web.hub import Hub, put_all
+from pipeline.web.viewer import Viewer, framed
+from tests.pipeline.web.conftest import PATIENCE
+
+
+class Stream:
+    """A stream of one's own, at a real door."""
+
+    def __init__(self, queue: int = 1_000) -> None:
+        self.hub = Hub(10, 10, queue)
+        self.door = Door(Settings(), self.hub, Gate(Settings()))
+        self.viewers: list[Viewer] = []
+
+    async def view(self, request: web.Request) -> web.StreamResponse:
+        return await self.door.admit(request, None, self._watch)
+
+    async def _watch(self, viewer: Viewer, scope: Scope) -> nullcontext[None]:
+        viewer.begin(framed(b"welcome"), [framed(b"%d" % n) for n in range(300)])
+        self.viewers.append(viewer)
+        return nullcontext()
+
+
+@asynccontextmanager
+async def connected(stream: Stream, **more: int) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    app = web.Application()
+    app.router.add_get("/", stream.view)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    try:
+        async with aiohttp.ClientSession() as client, client.ws_connect(url, **more) as ws:
+            assert await ws.receive_str(timeout=PATIENCE) == "welcome"
+            yield ws
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 300_000])
+async def test_a_frame_of_any_size_is_one_for_a_real_client(size: int) -> None:
+    stream = Stream()
+    async with connected(stream, max_msg_size=1 << 20) as ws:
+        assert [await ws.receive_str() for _ in range(300)] == [str(n) for n in range(300)]
+        text = "ß" * (size // 2) + "x" * (size % 2)
+        frames = [framed(text.encode()), framed(b"next")]
+        await put_all(stream.viewers, frames)
+        assert await ws.receive_str(timeout=PATIENCE) == text
+        assert await ws.receive_str(timeout=PATIENCE) == "next"
+
+
+async def test_what_comes_while_a_viewer_is_told_the_beginning_comes_after_it() -> None:
+    stream = Stream()
+    async with connected(stream) as ws:
+        await put_all(stream.viewers, [framed(b"live")])
+        told = [await ws.receive_str(timeout=PATIENCE) for _ in range(301)]
+        assert told == [*map(str, range(300)), "live"]
+
+
+async def test_a_viewer_keeps_no_queue_and_no_task_while_it_keeps_up() -> None:
+    stream = Stream()
+    async with connected(stream) as ws:
+        for _ in range(300):
+            await ws.receive_str(timeout=PATIENCE)
+        (viewer,) = stream.viewers
+        await put_all(stream.viewers, [framed(b"live")] * 50)
+        assert [await ws.receive_str(timeout=PATIENCE) for _ in range(50)] == ["live"] * 50
+        assert (viewer._later, viewer._waiting) == (None, None)
+
+
+async def test_our_frames_and_those_of_aiohttp_do_not_mix() -> None:
+    """Its pongs and its close go to the transport as we do: a whole frame at once."""
+    stream = Stream()
+    async with connected(stream, max_msg_size=1 << 20) as ws:
+        for number in range(50):
+            await ws.ping(b"are you there?")
+            await put_all(stream.viewers, [framed(b"%d" % number * 20_000)])
+        stream.hub.end_all(1012)
+        for _ in range(300):
+            await ws.receive_str(timeout=PATIENCE)
+        while (message := await ws.receive(timeout=PATIENCE)).type is aiohttp.WSMsgType.TEXT:
+            assert len(set(message.data)) <= 2
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1012)
+
+
+async def test_a_reason_is_as_long_as_a_close_frame_can_tell() -> None:
+    stream = Stream()
+    async with connected(stream) as ws:
+        for _ in range(300):
+            await ws.receive_str(timeout=PATIENCE)
+        stream.viewers[0].end(1013, "ü" * 100)
+        message = await ws.receive(timeout=PATIENCE)
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1013)
+        assert message.extra == "ü" * 61
