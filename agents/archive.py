@@ -22,16 +22,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 from zoneinfo import ZoneInfo
 
-from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
-from faust.exceptions import ProducerSendError
+from aiokafka import ConsumerRecord
 from faust.types import TP, EventT
 
+from agents.lag import Lag, ends_of
+from agents.refusing import refuse
 from pipeline import metrics
-from pipeline.rejection import rejection
 from pipeline.sinks.entries import entries_of
 from pipeline.sinks.sink import Batch, Displaced, Refused, Sink, SinkUnavailable, Source, Span
-from pipeline.streams import App, consumer, end_process
+from pipeline.streams import App, end_process
 from pipeline.supervisor import Pauses
 from pipeline.transport import Consumer
 
@@ -42,7 +41,6 @@ PAUSES: Final = Pauses(first=0.5, longest=30.0)
 TIDY_EVERY: Final = 60.0  # seconds
 TIDY_PAUSE: Final = 0.2  # seconds between two slices
 LOOK_EVERY: Final = 5.0  # seconds between two looks at the lag
-LOOK_WITHIN: Final = 10.0
 
 T = TypeVar("T")
 
@@ -72,6 +70,7 @@ class Archive:
         self.sink: Sink
         self.cluster = ""
         self.problem: str | None = "the archive has not started yet"
+        self._lag = Lag(app, name)
         self._naive = ZoneInfo(app.settings.naive_timezone)
         self._stored: Mapping[Source, int] = {}
         self._ends: Mapping[Source, int] = {}
@@ -240,22 +239,7 @@ class Archive:
         return owner is None or (owner == self._owner and not self._releasing)
 
     async def _refuse(self, refused: Sequence[Refused]) -> None:
-        """To the rejected topic, acknowledged."""
-        sent = []
-        for entry, why in refused:
-            where = ("topic", entry.topic), ("partition", entry.partition), ("offset", entry.offset)
-            headers = [("reason", b"sink_rejected")]
-            headers += [(name, str(value).encode()) for name, value in where]
-            headers += [("sink", self.name.encode()), ("detail", why.encode(errors="replace"))]
-            key, value, told = rejection(entry.key, entry.value, headers)
-            topic = self.app.names.rejected
-            sent.append(await self.app.producer.send(topic, key, value, None, None, told))
-            log.warning("%s refuses %s at %d: %s", self.name, entry.source, entry.offset, why)
-        try:
-            await asyncio.gather(*sent)
-        except (KafkaError, ProducerSendError) as error:
-            end_process(f"what {self.name} refused can't be told: {error!r}")
-        metrics.ARCHIVE_REFUSED.labels(self.name).inc(len(refused))
+        await refuse(self.app, self.name, refused)
 
     # -- beside that
 
@@ -270,25 +254,10 @@ class Archive:
                 log.warning("%s can't be tidied: %s", self.name, why)
 
     async def look_for_ever(self) -> None:
-        """What waits, in the metrics."""
+        """What waits, in the metrics; what doesn't, in the database."""
         while not self.app.should_stop:
             await asyncio.sleep(LOOK_EVERY)
-            stands = {TP(*source): span.end for source, span in self._written.items()}
-            try:
-                async with asyncio.timeout(LOOK_WITHIN):
-                    ends = await self.app.consumer.highwaters(*stands) if stands else {}
-            except (KafkaError, TimeoutError) as error:
-                log.warning("Kafka doesn't say where its topics end: %r", error)
-                continue
-            lag = sum(max(0, (ends.get(tp) or 0) - at) for tp, at in stands.items())
-            metrics.ARCHIVE_LAG.labels(self.name).set(lag)
-
-
-async def ends_of(app: App, sources: Sequence[Source]) -> dict[Source, int]:
-    looking = consumer(app.settings)
-    await looking.start()
-    try:
-        ends = await looking.end_offsets([TopicPartition(*source) for source in sources])
-    finally:
-        await looking.stop()
-    return {(tp.topic, tp.partition): end for tp, end in ends.items()}
+            written = {source: span.end for source, span in self._written.items()}
+            if current := await self._lag.look(written):
+                with contextlib.suppress(SinkUnavailable):  # whoever writes says so
+                    await self.sink.current(self.cluster, current)

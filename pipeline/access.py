@@ -17,6 +17,11 @@ SHORTEST: Final = 8  # characters of a token
 _ONE_OF: Final = re.compile(r"\[!?\]?+[^\]]*\]")  # as fnmatch reads it
 
 
+def without_brackets(glob: str) -> str:
+    """A glob that matches all that it does, and more where it had any: each is one letter."""
+    return _ONE_OF.sub("?", glob)
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Devices by glob, and what may be done."""
@@ -37,7 +42,7 @@ class Scope:
 
         A glob whose only wildcards are `*` matches whatever another glob stands for, if it matches
         that one's text; but what stands in brackets is one letter of many, and no text."""
-        text = _ONE_OF.sub("?", glob)
+        text = without_brackets(glob)
         return self.sees_all or any(
             glob == ours or (not set("?[") & set(ours) and fnmatchcase(text, ours))
             for ours in self.devices

@@ -227,6 +227,12 @@ RECREATED_SOURCES = Counter(
     "Source partitions found to be other ones than those whose offsets were remembered",
     registry=REGISTRY,
 )
+QUESTIONS = Counter(
+    "smart_iot_web_questions",
+    "Questions of the web view to a database, by what came of them",
+    ["sink", "outcome"],
+    registry=REGISTRY,
+)
 
 # --- an archive: records into its database --------------------------------------------------
 

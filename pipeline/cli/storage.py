@@ -41,6 +41,11 @@ def stores_of(folder: Path, settings: Settings, say: Say) -> list[Store]:
     return stores
 
 
+def urls_of(stores: Sequence[Store]) -> dict[str, str]:
+    """As settings: who writes to them needs these, and the web view, which asks them."""
+    return {PREFIX + f"{store.sink.upper()}_URL": store.url for store in stores}
+
+
 def _missing(kind: type[Store]) -> str | None:
     try:
         driver_of(kind.sink)
@@ -58,8 +63,7 @@ def storage_children(
     hopeless: Callable[[], str | None],
 ) -> list[Child]:
     """The servers, and then an archive for each database, ours and theirs."""
-    ours = {PREFIX + f"{store.sink.upper()}_URL": store.url for store in stores}
-    told = {PREFIX + "ARCHIVE_MIGRATE": "YES", **environment, **ours}
+    told = {PREFIX + "ARCHIVE_MIGRATE": "YES", **environment, **urls_of(stores)}
     names = configured(Settings.of(told))
     servers = [_server(store, lock, hopeless) for store in stores]
     return servers + [archive_of(name, folder, told) for name in names]

@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import click
 
-from pipeline.cli.storage import storage_children, stores_of
+from pipeline.cli.storage import storage_children, stores_of, urls_of
 from pipeline.kafka import Fallback, FolderInUse, Kafka, Missing, Unusable, locked
 from pipeline.settings import PREFIX, from_environment
 from pipeline.stores import CannotPrepare, Store
@@ -131,6 +131,7 @@ async def _run(
         environment[PREFIX + "DATA_DIR"] = str(broker.data_dir)
     environment[PREFIX + "BOOTSTRAP"] = bootstrap
     environment[PREFIX + "WEB_PORT"] = str(web[1])
+    environment |= urls_of(stores or ())
     if broker:
         children.append(_kafka(broker, lock, hopeless))
     scheme = "https" if environment.get(PREFIX + "WEB_CERTFILE") else "http"

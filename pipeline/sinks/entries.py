@@ -38,17 +38,9 @@ class Event(msgspec.Struct):
     event: str
     severity: str
     status: str
-    reason: str
-    metric: str | None
     started_at: datetime
     resolved_at: datetime | None
     detected_at: datetime
-
-    @property
-    def is_offline(self) -> bool:
-        """Whether it says that a device is; of the fleet's alerts, which have no metric either, the
-        device is none."""
-        return self.metric is None and not self.device_id.startswith("*")
 
 
 class Window(msgspec.Struct):

@@ -5,6 +5,8 @@
     smart-iot:device:<id>   hash: *at (ms) and *offset of its newest reading, *time (what is shown),
                             and each metric's newest value
     smart-iot:open          hash: `partition/device|rule`, the last event of the open alert
+    smart-iot:current       hash: a partition of a topic, until when all of it is known to be
+                            written, in seconds of Redis's clock
 
 A device's newest reading is the one with the highest record time, of two with the same the one with
 the higher offset, never the one with the latest time of the device's own: clocks lie. What a device
@@ -17,9 +19,9 @@ they are in one slot of a cluster.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis as Client
@@ -27,7 +29,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from pipeline.rules.engine import Reading
 from pipeline.settings import Settings
-from pipeline.sinks.entries import Event
 from pipeline.sinks.sink import (
     OPEN,
     READING,
@@ -45,7 +46,6 @@ from pipeline.sinks.sink import (
 )
 
 TIMEOUT: Final = 10.0  # seconds for one answer
-AT_ONCE: Final = 500  # devices that are asked for at once
 MOST_VALUES: Final = 64  # of a device, before those that its newest reading lacks are forgotten
 MAX_SKEW: Final = 300.0  # seconds between a device's time and its record's, to be believed
 DAY_MS: Final = 86_400_000
@@ -90,16 +90,14 @@ end
 return ''
 """.replace("{MOST_VALUES}", str(MOST_VALUES))
 
-
-class Latest(NamedTuple):
-    """What is known of a device: `at` is its newest reading's record time, `time` what is shown, in
-    seconds."""
-
-    device_id: str
-    values: dict[str, float]
-    time: float
-    at: float
-    offline: bool
+# What another cluster's partitions were current at is of no use any more.
+CURRENT: Final = """
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if field:sub(1, #ARGV[1]) ~= ARGV[1] then redis.call('HDEL', KEYS[1], field) end
+end
+local now = redis.call('TIME')[1]
+for number = 2, #ARGV do redis.call('HSET', KEYS[1], ARGV[number], now) end
+"""
 
 
 class Redis:
@@ -107,23 +105,22 @@ class Redis:
 
     def __init__(self, settings: Settings) -> None:
         self._keep = settings.redis_days * DAY_MS
-        self._prefix = f"{{{settings.topic_prefix}smart-iot}}:"
+        self._prefix = prefix_of(settings)
         self._client: Any = Client.from_url(
             settings.redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
         )
         self._script = self._client.register_script(SCRIPT)
-
-    # -- writing
+        self._note_current = self._client.register_script(CURRENT)
 
     async def migrate(self) -> str:
-        with _told():
+        with told():
             await self._client.ping()
         return "Redis answers; there is nothing to create in it"
 
     async def progress(self, cluster: str, sources: Collection[Source]) -> Mapping[Source, int]:
         listed = list(sources)
         names = [name_of(cluster, source) for source in listed]
-        with _told():
+        with told():
             stored = await self._client.hmget(self._key("progress"), names) if names else []
         found = zip(listed, stored, strict=True)
         return {source: int(offset) for source, offset in found if offset is not None}
@@ -164,11 +161,19 @@ class Redis:
             "final": final,
         }
         keys = ["progress", "devices", "open", *(f"device:{one[0]}" for one in devices)]
-        told = [text for entry in entries if entry.kind == OPEN for text in _opened(entry)]
-        with _told():
-            elsewhere = await self._script([self._key(key) for key in keys], [_pack(given), *told])
+        opened = [text for entry in entries if entry.kind == OPEN for text in _opened(entry)]
+        with told():
+            elsewhere = await self._script(
+                [self._key(key) for key in keys], [_pack(given), *opened]
+            )
         if elsewhere:
             raise Displaced(f"{elsewhere.decode()}, which is not where this batch begins")
+
+    async def current(self, cluster: str, sources: Collection[Source]) -> None:
+        """Who asks for what is here must know how old it may be."""
+        names = [name_of(cluster, source) for source in sources]
+        with told():
+            await self._note_current([self._key("current")], [f"{cluster}/", *names])
 
     async def tidy(self, at: float) -> int:
         return 0  # keys expire by themselves
@@ -176,32 +181,13 @@ class Redis:
     async def close(self) -> None:
         await self._client.aclose()
 
-    # -- reading
-
-    async def open_alerts(self) -> list[bytes]:
-        """The last event of each open alert, as it stood on the topic."""
-        with _told():
-            return list(await self._client.hvals(self._key("open")))
-
-    async def latest(self) -> AsyncIterator[Latest]:
-        """Every device, in slices."""
-        events = map(msgspec.json.Decoder(Event).decode, await self.open_alerts())
-        offline = {event.device_id for event in events if event.is_offline}
-        with _told():
-            ids = [one.decode() for one in await self._client.zrange(self._key("devices"), 0, -1)]
-        for start in range(0, len(ids), AT_ONCE):
-            some = ids[start : start + AT_ONCE]
-            pipe = self._client.pipeline(transaction=False)
-            for device_id in some:
-                pipe.hgetall(self._key(f"device:{device_id}"))
-            with _told():
-                found = await pipe.execute()
-            for device_id, fields in zip(some, found, strict=True):
-                if fields:  # else it has expired meanwhile
-                    yield _latest(device_id, fields, device_id in offline)
-
     def _key(self, name: str) -> str:
         return self._prefix + name
+
+
+def prefix_of(settings: Settings) -> str:
+    """What all our keys begin with."""
+    return f"{{{settings.topic_prefix}smart-iot}}:"
 
 
 def newest(entries: Iterator[Entry]) -> list[list[Any]]:
@@ -236,14 +222,6 @@ def _opened(entry: Entry) -> tuple[bytes, bytes]:
     return b"%d/%b" % (entry.partition, entry.key or b""), entry.value or b""
 
 
-def _latest(device_id: str, fields: Mapping[bytes, bytes], offline: bool) -> Latest:
-    values = {
-        name.decode(): float(value) for name, value in fields.items() if not name.startswith(b"*")
-    }
-    at = int(fields[b"*at"]) / 1000
-    return Latest(device_id, values, float(fields[b"*time"]), at, offline)
-
-
 def _text(offset: int | None) -> str:
     return "" if offset is None else str(offset)
 
@@ -252,7 +230,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """A key of the wrong type is the entry's fault; everything else may be better later."""
     try:
         yield

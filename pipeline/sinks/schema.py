@@ -28,7 +28,8 @@ MIGRATIONS: Final = (
             stored_at DATETIME NOT NULL,
             KEY by_age (stored_at)
         ) {END}""",
-        # one row an episode: its event with the highest seq
+        # one row an episode: its event with the highest seq; `severities` are all that it had, as
+        # bits: info 1, warning 2, danger 4
         f"""CREATE TABLE IF NOT EXISTS alerts (
             alert_id CHAR(36) {ID} PRIMARY KEY,
             seq INT NOT NULL,
@@ -36,6 +37,7 @@ MIGRATIONS: Final = (
             rule VARCHAR(128) {TEXT} NOT NULL,
             severity VARCHAR(16) {ID},
             status VARCHAR(16) {ID},
+            severities TINYINT UNSIGNED NOT NULL,
             started_at DATETIME(3) NOT NULL,
             resolved_at DATETIME(3) NULL,
             body MEDIUMTEXT {TEXT} NOT NULL,
@@ -44,6 +46,7 @@ MIGRATIONS: Final = (
             KEY by_device (device_id, started_at, alert_id),
             KEY by_rule (rule, started_at, alert_id),
             KEY by_status (status, started_at, alert_id),
+            KEY by_end (status, resolved_at),
             KEY by_age (status, stored_at)
         ) {END}""",
         f"""CREATE TABLE IF NOT EXISTS alert_events (
@@ -74,6 +77,18 @@ MIGRATIONS: Final = (
             KEY by_metric (metric, start),
             KEY by_age (stored_at)
         ) {END}""",
+        # what the windows of all devices come to in an hour: a month of them is quickly added up
+        f"""CREATE TABLE IF NOT EXISTS fleet_hours (
+            metric VARCHAR(64) {ID},
+            start DATETIME NOT NULL,
+            `count` BIGINT NOT NULL,
+            total DOUBLE NOT NULL,
+            `min` DOUBLE NOT NULL,
+            `max` DOUBLE NOT NULL,
+            stored_at DATETIME NOT NULL,
+            PRIMARY KEY (metric, start),
+            KEY by_age (stored_at)
+        ) {END}""",
     ),
 )
 VERSION: Final = len(MIGRATIONS)
@@ -85,18 +100,26 @@ TOUCH_DEVICES: Final = """
         last_at = GREATEST(last_at, VALUES(last_at)), stored_at = VALUES(stored_at)"""
 
 
-def upsert(table: str, keys: tuple[str, ...], newer_by: str, others: tuple[str, ...]) -> str:
-    """Write a row unless a newer one of the same key is there. Assignments go from left to right,
-    so what tells the newer one comes last."""
-    columns = (*keys, *others, newer_by)
-    kept = ", ".join(
+def upsert(
+    table: str,
+    keys: tuple[str, ...],
+    newer_by: str,
+    others: tuple[str, ...],
+    gathered: tuple[str, ...] = (),
+) -> str:
+    """Write a row unless a newer one of the same key is there; the bits of what is `gathered` stay,
+    whichever is newer. Assignments go from left to right, so what tells the newer one comes last.
+    """
+    columns = (*keys, *others, newer_by, *gathered)
+    put = [f"`{name}` = `{name}` | VALUES(`{name}`)" for name in gathered]
+    put += [
         f"`{name}` = IF(VALUES(`{newer_by}`) >= `{newer_by}`, VALUES(`{name}`), `{name}`)"
         for name in (*others, newer_by)
-    )
+    ]
     names = ", ".join(f"`{name}`" for name in columns)
     places = ", ".join(["%s"] * len(columns))
-    put = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608  (our own names)
-    return f"{put} ON DUPLICATE KEY UPDATE {kept}"
+    row = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608  (our own names)
+    return f"{row} ON DUPLICATE KEY UPDATE {', '.join(put)}"
 
 
 PUT_EVENTS: Final = """
@@ -109,6 +132,7 @@ PUT_ALERTS: Final = upsert(
     (
         "device_id", "rule", "severity", "status", "started_at", "resolved_at", "body", "stored_at",
     ),
+    gathered=("severities",),
 )  # fmt: skip
 PUT_WINDOWS: Final = upsert(
     "windows",
@@ -117,6 +141,17 @@ PUT_WINDOWS: Final = upsert(
     ("count", "mean", "min", "max", "last", "unit", "stored_at"),
 )
 
+# before what comes is written over them
+KNOWN_WINDOWS: Final = """
+    SELECT device_id, metric, start, seconds, revision, `count`, mean FROM windows
+    WHERE (device_id, metric, start, seconds) IN %s"""
+ADD_HOURS: Final = """
+    INSERT INTO fleet_hours (metric, start, `count`, total, `min`, `max`, stored_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s)
+    ON DUPLICATE KEY UPDATE `count` = `count` + VALUES(`count`), total = total + VALUES(total),
+        `min` = LEAST(`min`, VALUES(`min`)), `max` = GREATEST(`max`, VALUES(`max`)),
+        stored_at = VALUES(stored_at)"""
+
 # In this order: an alert goes with its last event, and then its events do.
 TIDY: Final = (
     "DELETE FROM alerts WHERE status = 'resolved' AND stored_at < %s LIMIT {limit}",
@@ -124,5 +159,6 @@ TIDY: Final = (
     " AND NOT EXISTS (SELECT 1 FROM alerts WHERE alerts.alert_id = alert_events.alert_id)"
     " LIMIT {limit}",
     "DELETE FROM windows WHERE stored_at < %s LIMIT {limit}",
+    "DELETE FROM fleet_hours WHERE stored_at < %s LIMIT {limit}",
     "DELETE FROM devices WHERE stored_at < %s LIMIT {limit}",
 )

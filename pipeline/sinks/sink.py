@@ -109,6 +109,10 @@ class Sink(Protocol):
         """Returns once all is written, but for what `refuse` was told before the progress went on.
         Displaced if the partitions don't stand where the batch begins, nor where it ends."""
 
+    async def current(self, cluster: str, sources: Collection[Source]) -> None:
+        """All that these partitions had some seconds ago is written: said every few seconds, for
+        who reads the database and can't know."""
+
     async def tidy(self, at: float) -> int:
         """Delete some of what is kept no longer; how many rows, 0 once there are none."""
 

@@ -18,9 +18,10 @@ from pymongo import AsyncMongoClient
 from pipeline.kafka.broker import free_port
 from pipeline.settings import Settings
 from pipeline.sinks.known import SINKS
-from pipeline.sinks.redis import Redis as RedisSink
 from pipeline.stores import DATABASE
 from pipeline.supervisor import tied_to_this_process
+from pipeline.web.asking import Unanswered
+from pipeline.web.newest import Newest
 from tests.lab import children, python
 from tests.stores import MariaDB, Mongo, Redis, Server
 
@@ -137,9 +138,11 @@ async def how_many_in(mongo: Mongo) -> int:
 
 async def latest_in(redis: Redis, prefix: str) -> tuple[dict[str, Any], list[Any]]:
     """What is known of each device, and the open alerts."""
-    sink = RedisSink(Settings(redis_url=redis.url, topic_prefix=prefix))
+    newest = Newest(Settings(redis_url=redis.url, topic_prefix=prefix))
     try:
-        devices = {one.device_id: one async for one in sink.latest()}
-        return devices, [msgspec.json.decode(one) for one in await sink.open_alerts()]
+        opened = [msgspec.json.decode(one.text) for one in await newest.open_alerts()]
+        return {one.device_id: one async for some in newest.all() for one in some}, opened
+    except Unanswered:  # no archive has said yet that it has come so far
+        return {}, []
     finally:
-        await sink.close()
+        await newest.stop()

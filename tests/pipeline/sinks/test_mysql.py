@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.settings import Settings
-from pipeline.sinks.mysql import MySQL, arguments_of
+from pipeline.sinks.link import arguments_of
+from pipeline.sinks.mysql import MySQL
 from pipeline.sinks.sink import EVENT, WINDOW, Displaced, SinkUnavailable
 from pipeline.stores import DATABASE
 from tests.pipeline.sinks.shell import T0, Writing, event_of, record, window_of
