@@ -72,6 +72,10 @@ class MariaDB(Server, LocalMariaDB):
     def command(self) -> list[str]:
         return [*super().command(), "--innodb-flush-method=nosync"]  # nobody cuts the power
 
+    def empty(self) -> None:
+        for statement in (f"DROP DATABASE IF EXISTS {DATABASE}", f"CREATE DATABASE {DATABASE}"):
+            self.execute(statement, database="")
+
     def execute(
         self, statement: str, *values: object, database: str = DATABASE
     ) -> list[tuple[Any, ...]]:
