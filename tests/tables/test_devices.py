@@ -135,7 +135,7 @@ def test_rows_of_before_readings_were_brought_home_and_commands_were_taken_are_r
 def test_a_recreated_source_makes_every_row_forget_its_offset_of_that_source_alone():
     partition = Partition(0)
     partition.rows["attic"] = row_of("attic", 70)
-    partition.rows["attic"].applied[CHECKS] = 8
+    partition.rows["attic"].applied_check = 8
     partition.applied = [70, 8, 3]
     partition.forget_offsets(READINGS)
     assert partition.applied == [-1, 8, 3]
