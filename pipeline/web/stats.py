@@ -161,9 +161,12 @@ class Statistics(Follower):
         since = min(max(begin, _ceil(known, seconds)), span.until)
         parts = {metric: [ours] for metric, ours in self._parts(devices, since)}
         sought = Sought(span.device, span.metrics, scope, begin, since, seconds)
-        earlier = await self._earlier(sought, known) if begin < since else None
+        earlier = await self._earlier(sought) if begin < since else None
         if earlier is not None:
-            since = max(begin, min(earlier.since, since))
+            if earlier.stored.last >= min(
+                known, since
+            ):  # else its archive is late: there is a hole
+                since = max(begin, min(earlier.since, since))
             for metric, theirs in earlier.parts.items():
                 parts.setdefault(metric, []).append(theirs)
         return Stats(
@@ -179,16 +182,14 @@ class Statistics(Follower):
         forgotten = self.sums.forgotten if devices is None else self.series.forgotten
         return max(self.since(), forgotten)
 
-    async def _earlier(self, sought: Sought, known: float) -> Summed | None:
-        """What MySQL has of the time that isn't kept here, which is known from then on."""
+    async def _earlier(self, sought: Sought) -> Summed | None:
+        """What MySQL has of the time that isn't kept here."""
         if self._past is None:
             return None
         try:
-            summed = await self._past.windows(sought)
+            return await self._past.windows(sought)
         except Unanswered:
             return None
-        # an archive that hasn't come so far would leave a hole
-        return None if summed.stored.last < min(known, sought.until) else summed
 
     async def _devices(self, asked: str | None, scope: Scope) -> list[str] | None:
         """Whose windows are added up; None where that is everybody's, whose sums are kept."""
