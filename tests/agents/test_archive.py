@@ -69,9 +69,9 @@ class Kept:
         self.offsets += [one.offset for one in batch.entries if one.offset not in self.poison]
         self.stored |= {source: span.end for source, span in batch.spans.items()}
 
-    async def current(self, cluster: str, sources: Collection[Source]) -> None:
+    async def current(self, cluster: str, stands: Mapping[Source, int]) -> None:
         self._answer()
-        self.current_of += sources
+        self.current_of += stands
 
     async def tidy(self, at: float) -> int:
         return 0

@@ -56,7 +56,7 @@ async def fill(kept: Writing) -> None:
 
 
 async def current(kept: Writing) -> None:
-    await kept.sink.current(CLUSTER, [("readings", 0), ("alerts-open", 0)])
+    await kept.sink.current(CLUSTER, {("readings", 0): 0, ("alerts-open", 0): 0})
 
 
 async def is_current(kept: Writing) -> bool:
@@ -145,7 +145,7 @@ async def test_an_archive_that_is_behind_or_was_never_there_is_not_believed(
         assert await site.open() == ["told"]
         await current(kept)
         assert await site.open() == ["old"]
-        await kept.sink.current(CLUSTER, [("readings", 1)])
+        await kept.sink.current(CLUSTER, {("readings", 1): 0})
         key = f"{{{settings.topic_prefix}smart-iot}}:current"
         redis_cli(redis_server, "hset", key, f"{CLUSTER}/alerts-open/0", str(int(NOW) - 60))
         monkeypatch.setattr(newest, "FRESH", 0.0)
@@ -155,7 +155,7 @@ async def test_an_archive_that_is_behind_or_was_never_there_is_not_believed(
 async def test_partitions_of_a_cluster_that_is_gone_hold_nothing_back(
     settings: Settings, redis_server: Server, kept: Writing
 ) -> None:
-    await kept.sink.current("another", [("readings", 0)])
+    await kept.sink.current("another", {("readings", 0): 0})
     key = f"{{{settings.topic_prefix}smart-iot}}:current"
     await current(kept)
     names = redis_cli(redis_server, "hkeys", key).split()
