@@ -105,7 +105,7 @@ async def test_the_hours_of_the_whole_fleet_are_what_its_windows_come_to(writing
         await writing.write(*(record(WINDOW, offset + n, one) for n, one in enumerate(some)))
     hours = "SELECT metric, start, `count`, ROUND(total, 6), `min`, `max` FROM fleet_hours"
     summed = (
-        "SELECT metric, CAST(DATE_FORMAT(start, '%Y-%m-%d %H:00:00') AS DATETIME) AS hour,"
+        "SELECT metric, CAST(DATE_FORMAT(start, '%%Y-%%m-%%d %%H:00:00') AS DATETIME) AS hour,"
         " SUM(`count`), ROUND(SUM(mean * `count`), 6), MIN(`min`), MAX(`max`)"
         " FROM windows GROUP BY metric, hour"
     )
