@@ -17,7 +17,7 @@ from pipeline.kafka.broker import free_port
 from pipeline.stores import DATABASE, LocalMariaDB, LocalMongoDB, LocalRedis, Store
 from pipeline.supervisor import tied_to_this_process
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 class Server(Store):

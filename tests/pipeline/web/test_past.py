@@ -316,7 +316,6 @@ async def test_without_mysql_the_topics_are_asked_soon_and_nothing_else_waits(
     kept: Writing,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(asking, "WITHIN", 0.5)
     monkeypatch.setattr(asking, "PAUSE", 0.3)
     told = [event(f"a{n}", started_at=at(n)) for n in range(9)]
     await log.tell(*told)
@@ -336,23 +335,25 @@ async def test_without_mysql_the_topics_are_asked_soon_and_nothing_else_waits(
         async with running(replace(settings, mysql_url=url)) as site:
             await site.until_ready()
             await until_known(site)
+
+            async def is_mysql() -> bool:
+                return (await site.get("/api/alerts/"))[1]["source"] == "mysql"
+
             if how == "stopped":
-                assert (await site.get("/api/alerts/"))[1]["source"] == "mysql"
+                await until(is_mysql)
                 mariadb.process.send_signal(signal.SIGSTOP)
+            monkeypatch.setattr(asking, "WITHIN", 0.5)
             try:
                 await answers_of_the_topic(site)
                 assert questions("failed") > failed
             finally:
                 mariadb.process.send_signal(signal.SIGCONT)
             if how == "stopped":
-
-                async def is_back() -> bool:
-                    return (await site.get("/api/alerts/"))[1]["source"] == "mysql"
-
-                await until(is_back)
+                monkeypatch.setattr(asking, "WITHIN", 3.0)
+                await until(is_mysql)
                 assert sum(map(len, await pages(site))) == 9
             began = time.monotonic()
-        assert time.monotonic() - began < 3  # the view ends as soon as ever
+        assert time.monotonic() - began < 10  # the view ends as ever
 
 
 async def answers_of_the_topic(site: Site) -> None:
@@ -375,8 +376,8 @@ async def answers_of_the_topic(site: Site) -> None:
     assert {(status, page["source"]) for status, page in found} == {(200, "topic")}
     assert found[0][1]["since"] is not None
     assert 0 < len(found[0][1]["alerts"]) <= 3
-    assert took < 3
-    assert longest < 0.4
+    assert took < 10  # one after the other they would take 20 s
+    assert longest < 2  # and who waits on the event loop holds up all for 3 s
     assert (await site.get("/api/alerts/a0/"))[0] in (200, 503)
     assert (await site.get("/api/stats/"))[0] in (200, 503)
 
