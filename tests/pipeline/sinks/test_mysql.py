@@ -106,8 +106,8 @@ async def test_the_fleets_windows_are_what_those_of_its_devices_come_to(writing,
     fleet = "SELECT metric, start, `count`, ROUND(total, 6), `min`, `max` FROM fleet_windows"
     summed = (
         "SELECT metric, CAST(TIMESTAMPADD(SECOND, FLOOR(TIMESTAMPDIFF(SECOND, '1970-01-01', start)"
-        " / 300) * 300, '1970-01-01') AS DATETIME) AS step, SUM(`count`), ROUND(SUM(mean * `count`), 6),"
-        " MIN(`min`), MAX(`max`) FROM windows GROUP BY metric, step"
+        " / 300) * 300, '1970-01-01') AS DATETIME) AS step,"
+        " SUM(`count`), ROUND(SUM(mean * `count`), 6), MIN(`min`), MAX(`max`) FROM windows GROUP BY metric, step"
     )
     found = sorted(mariadb.execute(fleet))
     assert found == sorted(mariadb.execute(summed))
