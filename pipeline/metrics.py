@@ -167,6 +167,12 @@ READINGS_STREAMED = Counter(
     registry=VIEW,
 )
 begin(READINGS_STREAMED, "device", "all")
+QUESTIONS = Counter(
+    "smart_iot_web_questions",
+    "Questions of the web view to a database, by what came of them",
+    ["sink", "outcome"],
+    registry=REGISTRY,
+)
 
 # --- the worker: readings in ----------------------------------------------------------------
 
@@ -378,4 +384,38 @@ RECREATED_SOURCES = Counter(
     "smart_iot_recreated_sources",
     "Source partitions found to be other ones than those whose offsets were remembered",
     registry=WORKER,
+)
+
+# --- an archive: records into its database --------------------------------------------------
+
+ARCHIVED = Counter(
+    "smart_iot_archived",
+    "Records that are written to the database of an archive, by what they say",
+    ["sink", "kind"],
+    registry=REGISTRY,
+)
+ARCHIVE_REFUSED = Counter(
+    "smart_iot_archive_refused",
+    "Records that a database will never take, sent to the rejected topic",
+    ["sink"],
+    registry=REGISTRY,
+)
+ARCHIVE_FAILURES = Counter(
+    "smart_iot_archive_failures",
+    "Writes that failed and are tried again",
+    ["sink"],
+    registry=REGISTRY,
+)
+ARCHIVE_LAG = Gauge(
+    "smart_iot_archive_lag_records",
+    "Records of our partitions that are not written to the database yet",
+    ["sink"],
+    registry=REGISTRY,
+)
+ARCHIVE_SECONDS = Histogram(
+    "smart_iot_archive_write_seconds",
+    "One batch into the database, until it is there",
+    ["sink"],
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
 )
