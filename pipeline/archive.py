@@ -42,7 +42,9 @@ class Part(Protocol):
 
     kinds: Mapping[str, str]
     cluster: str
-    problem: str | None
+
+    @property
+    def problem(self) -> str | None: ...
 
     def begin(self) -> None:
         """NoSink where it isn't set whom this is for."""

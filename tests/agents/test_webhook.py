@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from agents import lanes
 from agents import webhook as module
 from agents.webhook import Webhook
 from pipeline.settings import Settings
@@ -57,7 +58,7 @@ def chunk(*records: Record, generation: int = 1) -> Any:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAUSES", Pauses(first=0.01, longest=0.02))
+    monkeypatch.setattr(lanes, "PAUSES", Pauses(first=0.01, longest=0.02))
 
     async def ends(app: Any, sources: Sequence[Source]) -> dict[Source, int]:
         return dict.fromkeys(sources, END)
@@ -216,7 +217,7 @@ async def test_no_more_are_posted_at_once_and_no_more_are_taken_than_may_be(monk
             await asyncio.wait_for(webhook.take(chunk(told(60))), 0.01)
         await asyncio.wait_for(webhook.take(chunk(told(60))), 5)
         await until(lambda: len(receiver.taken) == 61)
-    assert receiver.most_at_once <= module.MOST_POSTS
+    assert receiver.most_at_once <= lanes.MOST_POSTS
 
 
 async def test_what_is_given_away_ends_what_it_is_at_and_leaves_the_rest_to_the_next(receiver):
