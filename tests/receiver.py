@@ -25,6 +25,12 @@ class Posted(NamedTuple):
         return self.headers["Idempotency-Key"]
 
     @property
+    def device_id(self) -> str:
+        """Empty where it is no event."""
+        event = self.event if self.body else {}
+        return event.get("device_id", "") if isinstance(event, dict) else ""
+
+    @property
     def event(self) -> Any:
         return json.loads(self.body)
 
@@ -55,7 +61,7 @@ class Receiver:
         one = Posted(request.path_qs, dict(request.headers), await request.read())
         self.posted.append(one)
         await asyncio.sleep(self.delay)
-        status = self._status(json.loads(one.body).get("device_id") if one.body else "")
+        status = self._status(one.device_id)
         if status == HANG:
             await asyncio.sleep(60)
         if status == CUT and request.transport:

@@ -191,7 +191,7 @@ class Board:
                 "severity": event.severity,
                 "source": self._source,
             },
-            "annotations": annotations(event),
+            "annotations": _notes(event),
             "startsAt": iso(starts_at),
             "endsAt": iso(ends_at),
             "generatorURL": self._link(event.device_id),
@@ -203,7 +203,7 @@ class Board:
         return f"{self._page}/#/device/{quote(device_id, safe='')}"
 
 
-def annotations(event: AlertEvent) -> dict[str, str]:
+def _notes(event: AlertEvent) -> dict[str, str]:
     told = {name: str(getattr(event, name)) for name in ANNOTATED}
     told |= {name: value for name in IF_KNOWN if (value := getattr(event, name)) is not None}
     if event.value is not None:

@@ -16,13 +16,13 @@ from http import HTTPStatus
 from typing import Final
 
 from aiohttp import (
-    BasicAuth,
     ClientError,
     ClientResponse,
     ClientSession,
     ClientTimeout,
     ConnectionTimeoutError,
     DummyCookieJar,
+    encode_basic_auth,
 )
 from yarl import URL
 
@@ -56,9 +56,11 @@ class Server:
 
     def __init__(self, address: str) -> None:
         url = URL(address)
-        self.name = url.host_port_subcomponent
+        self.name = url.host_port_subcomponent or str(url.host)
         self._url = url.with_user(None)
-        self._auth = BasicAuth(url.user or "", url.password or "") if url.user else None
+        self._headers = {"User-Agent": f"smart-iot/{VERSION}"}
+        if url.user:
+            self._headers["Authorization"] = encode_basic_auth(url.user, url.password or "")
         self._session: ClientSession | None = None
 
     async def post(
@@ -79,8 +81,7 @@ class Server:
     async def _ask(self, method: str, path: str, **more: object) -> bytes:
         if self._session is None:
             self._session = ClientSession(
-                auth=self._auth,
-                headers={"User-Agent": f"smart-iot/{VERSION}"},
+                headers=self._headers,
                 timeout=ClientTimeout(total=TIMEOUT, sock_connect=CONNECT_TIMEOUT),
                 cookie_jar=DummyCookieJar(),
             )
