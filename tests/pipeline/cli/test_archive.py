@@ -116,7 +116,7 @@ def test_migrate_says_what_it_made_and_what_it_cant_reach(tmp_path):
 
 @pytest.mark.parametrize(
     ("app", "setting"),
-    [("redis", "REDIS_URL"), ("alertmanager", "ALERTMANAGER_URLS"), ("webhook", "WEBHOOK_URL")],
+    [("redis", "REDIS_URL"), ("webhook", "WEBHOOK_URL")],
 )
 def test_what_isnt_set_up_ends_and_says_so(app, setting):
     with started(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -154,7 +155,9 @@ async def test_one_that_was_started_anew_unnoticed_hears_all_within_a_refresh(se
     await bridge.tell(event("attic"))
     server.kill()
     server.start()
-    await bridge.tell_for(HOLD / 5 + 0.2)
+    with contextlib.suppress(SinkUnavailable):  # where its connection was cut without a word
+        await bridge.tell_for(HOLD / 5 + 0.2)
+    await bridge.tell()
     assert server.alerts().keys() == {("attic", "danger")}
 
 
