@@ -123,6 +123,7 @@ class Bridge:
         """From now on nobody is told anything of these partitions."""
         self._caught_up = False
         self._taken = {}
+        metrics.ALERTMANAGER_ALERTS.set(0)
 
     # -- taking
 

@@ -36,8 +36,8 @@ class Posted(NamedTuple):
 
 
 class Receiver:
-    """`answers` are the statuses that a device's next posts get, "" those of any; 200 once there
-    are none. `taken` is what got 200, `posted` everything."""
+    """`answers` are the statuses that a device's next posts get, "" those of any (and those of a
+    method, where no event is posted); 200 once there are none. `taken` is what got 200, `posted` everything."""
 
     def __init__(self) -> None:
         self.answers: defaultdict[str, deque[int]] = defaultdict(deque)
@@ -61,7 +61,7 @@ class Receiver:
         one = Posted(request.path_qs, dict(request.headers), await request.read())
         self.posted.append(one)
         await asyncio.sleep(self.delay)
-        status = self._status(one.device_id)
+        status = self._status(one.device_id or request.method)
         if status == HANG:
             await asyncio.sleep(60)
         if status == CUT and request.transport:

@@ -41,7 +41,7 @@ class Alertmanager:
         self.began_again()
 
     def began_again(self) -> None:
-        """Another board: ask what it has, and tell it all."""
+        """Another board: tell it all, and ask what it has besides."""
         self._asked = False
         self._lost()
 
@@ -62,9 +62,6 @@ class Alertmanager:
             raise
 
     async def _tell(self, board: Board, at: float) -> None:
-        if not self._asked:
-            board.listed(await self._list(), at)
-            self._asked = True
         is_all = at >= self._refresh_at
         version = board.version
         alerts = list(board.told(0 if is_all else self.told, at, self._hold))
@@ -75,14 +72,22 @@ class Alertmanager:
         self.told = version
         if is_all:
             self._refresh_at = at + self._refresh
+        if is_all and not self._asked:
+            board.listed(await self._list(), at)
 
     async def _list(self) -> Sequence[Listed]:
-        """What it has of ours; nothing where it may not be asked."""
+        """What it has of ours; nothing where it may not be asked, or doesn't answer: that it is
+        told hangs on nothing."""
         try:
-            return listed_of(await self._server.get(ALERTS, filter=f'source="{self._source}"'))
+            raw = await self._server.get(ALERTS, filter=f'source="{self._source}"')
+            self._asked = True
+            return listed_of(raw)
+        except SinkUnavailable as why:
+            log.warning("what an Alertmanager has can't be seen, and is asked again: %s", why)
         except (SinkRejected, msgspec.MsgspecError) as why:
+            self._asked = True
             log.warning("what an Alertmanager has can't be seen: %s", why)
-            return ()
+        return ()
 
     async def _post(self, alerts: Sequence[dict[str, Any]]) -> None:
         try:

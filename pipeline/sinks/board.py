@@ -37,15 +37,13 @@ IF_KNOWN: Final = ("metric", "acked_by", "note", "suppressed_by")
 Key = tuple[str, str]  # device and rule
 
 
-class Firing:
-    """An open alert. `version` is that of the board when it last changed."""
+class Firing(NamedTuple):
+    """An open alert. `shown` is None where that isn't known yet, `version` that of the board when it
+    last changed."""
 
-    __slots__ = ("event", "shown", "version")
-
-    def __init__(self, event: AlertEvent, shown: bool | None, version: int) -> None:
-        self.event = event
-        self.shown = shown  # None: not known yet
-        self.version = version
+    event: AlertEvent
+    shown: bool | None
+    version: int
 
 
 class Over(NamedTuple):
@@ -85,16 +83,14 @@ class Board:
 
     def apply(self, event: AlertEvent, at: float) -> None:
         """An event that was written at `at`."""
-        key = (event.device_id, event.rule)
-        known, order = self._firing.get(key), (event.started_at, event.seq)
+        key, order = (event.device_id, event.rule), (event.started_at, event.seq)
+        known, closed = self._firing.get(key), self._closed.get(key, ("", 0))[:2]
         if known is not None and order <= (known.event.started_at, known.event.seq):
             if known.event.alert_id == event.alert_id and event.suppressed_by is None:
                 self._show(known)  # before it was suppressed
-        elif known is None and order < self._closed.get(key, ("", 0))[:2]:
-            return
-        elif event.status == "resolved":
+        elif event.status == "resolved" and order >= closed:  # which may be by a tombstone only
             self._close(key, event, _time(event.resolved_at or event.timestamp, at), at)
-        elif known is not None or order > self._closed.get(key, ("", 0))[:2]:
+        elif order > closed:
             self._open(key, event, at)
 
     def close(self, key: Key, alert_id: str | None, seq: int, at: float) -> None:

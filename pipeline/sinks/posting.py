@@ -30,6 +30,7 @@ from pipeline.about import VERSION
 from pipeline.sinks.sink import SinkRejected, SinkUnavailable
 
 TIMEOUT: Final = 10.0  # seconds for one answer
+PATIENT: Final = 30.0  # to a question: twenty thousand alerts are 15 MB
 CONNECT_TIMEOUT: Final = 5.0
 KNOWN: Final = {status.value: status.phrase for status in HTTPStatus}
 LATER: Final = frozenset({408, 429})
@@ -71,7 +72,7 @@ class Server:
         await self._ask("POST", path, data=body, headers=told)
 
     async def get(self, path: str, **query: str) -> bytes:
-        return await self._ask("GET", path, params=query)
+        return await self._ask("GET", path, params=query, timeout=ClientTimeout(total=PATIENT))
 
     async def close(self) -> None:
         session, self._session = self._session, None

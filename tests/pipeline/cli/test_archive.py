@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
+from pipeline.cli.archive import who_is_told
 from pipeline.settings import Settings
 from pipeline.sinks.known import SINKS, NoSink, configured, driver_of, told
 from tests.lab import python, started
@@ -86,6 +87,15 @@ def test_those_are_told_of_alerts_for_whom_it_is_set():
     assert told(Settings()) == []
     assert told(Settings(alertmanager_urls=("http://am:9093",))) == ["alertmanager"]
     assert told(Settings(webhook_url="http://hook")) == ["webhook"]
+
+
+def test_each_of_those_is_a_process_of_its_own(tmp_path):
+    children = who_is_told(
+        tmp_path,
+        {"SMART_IOT_ALERTMANAGER_URLS": "http://am:9093", "SMART_IOT_WEBHOOK_URL": "http://hook"},
+    )
+    assert [child.name for child in children] == ["alertmanager", "webhook"]
+    assert ["pipeline.archive:alertmanager" in child.command for child in children] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ async def test_a_bridge_that_was_started_anew_ends_what_changed_meanwhile(
     again.say(event("attic", 2, severity="warning"), resolved("cellar"), quiet)
     again.say(event("well", 2, suppressed_by="silence"), event("roof"))
     await again.tell()
+    await again.tell()  # what it has now, and isn't so
     assert server.alerts().keys() == {("attic", "warning"), ("shed", "danger"), ("roof", "danger")}
     assert server.alerts()["roof", "danger"]["startsAt"] == iso(T0)
 
@@ -216,6 +217,20 @@ async def test_what_is_no_alertmanager_or_not_for_us_is_tried_again(receiver, st
             await alertmanager.tell(Board("source", "http://page", 900), time.time())
         receiver.always = 200  # and says nothing that we understand
         await alertmanager.tell(Board("source", "http://page", 900), time.time())
+    finally:
+        await alertmanager.close()
+
+
+async def test_one_that_cant_say_what_it_has_is_told_all_the_same(receiver):
+    receiver.answers["GET"] += [503]
+    alertmanager, board = Alertmanager(receiver.address, "source", HOLD), Board("s", "http://p", 9)
+    board.apply(event("attic"), time.time())
+    try:
+        await alertmanager.tell(board, time.time())
+        assert [one.path for one in receiver.taken] == ["/api/v2/alerts"]
+        assert not alertmanager.is_due(board, time.time())
+        await alertmanager.tell(board, time.time() + HOLD)
+        assert "filter" in receiver.taken[-1].path
     finally:
         await alertmanager.close()
 
