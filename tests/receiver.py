@@ -36,8 +36,8 @@ class Posted(NamedTuple):
 
 
 class Receiver:
-    """`answers` are the statuses that a device's next posts get, "" those of any (and those of a
-    method, where no event is posted); 200 once there are none. `taken` is what got 200, `posted` everything."""
+    """`answers` are the statuses that a device's next posts get, "" those of any, and a method's
+    where no event is posted; 200 once there are none. `taken` is what got 200, `posted` all."""
 
     def __init__(self) -> None:
         self.answers: defaultdict[str, deque[int]] = defaultdict(deque)

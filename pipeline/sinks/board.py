@@ -38,8 +38,8 @@ Key = tuple[str, str]  # device and rule
 
 
 class Firing(NamedTuple):
-    """An open alert. `shown` is None where that isn't known yet, `version` that of the board when it
-    last changed."""
+    """An open alert. `shown` is None where that isn't known; `version` is the board's when it last
+    changed."""
 
     event: AlertEvent
     shown: bool | None

@@ -130,6 +130,6 @@ def _words(error: Exception) -> str:
     if isinstance(error, ConnectionTimeoutError):
         return f"no connection within {CONNECT_TIMEOUT:.0f} s"
     if isinstance(error, TimeoutError):
-        return f"no answer within {TIMEOUT:.0f} s"
+        return "no answer in time"
     because = getattr(error, "os_error", error)
     return getattr(because, "strerror", None) or type(error).__name__
