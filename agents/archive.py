@@ -270,6 +270,10 @@ class Archive:
         while not self.app.should_stop:
             await asyncio.sleep(LOOK_EVERY)
             written = {source: span.end for source, span in self._written.items()}
-            if current := await self._lag.look(written):
-                with contextlib.suppress(SinkUnavailable):  # whoever writes says so
-                    await self.sink.current(self.cluster, current)
+            current = {source: written[source] for source in await self._lag.look(written)}
+            try:
+                await self.sink.current(self.cluster, current)
+            except Displaced as why:
+                end_process(f"{self.name}: {why}")
+            except SinkUnavailable as why:
+                log.warning("%s can't be told how current it is: %s", self.name, why)

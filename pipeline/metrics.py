@@ -111,6 +111,12 @@ READINGS_STREAMED = Counter(
     ["stream"],
     registry=REGISTRY,
 )
+QUESTIONS = Counter(
+    "smart_iot_web_questions",
+    "Questions of the web view to a database, by what came of them",
+    ["sink", "outcome"],
+    registry=REGISTRY,
+)
 
 # --- the worker: readings in ----------------------------------------------------------------
 
@@ -225,12 +231,6 @@ CHANGELOG_HOLES = Counter(
 RECREATED_SOURCES = Counter(
     "smart_iot_recreated_sources",
     "Source partitions found to be other ones than those whose offsets were remembered",
-    registry=REGISTRY,
-)
-QUESTIONS = Counter(
-    "smart_iot_web_questions",
-    "Questions of the web view to a database, by what came of them",
-    ["sink", "outcome"],
     registry=REGISTRY,
 )
 

@@ -17,7 +17,7 @@ from typing import ClassVar, Final
 
 HOST: Final = "127.0.0.1"
 DATABASE: Final = "smart_iot"
-PREPARED_WITHIN: Final = 60.0  # seconds
+PREPARED_WITHIN: Final = 180.0  # seconds: a busy machine may need as many
 PLACES: Final = os.pathsep.join(("/usr/sbin", "/usr/local/sbin"))
 
 

@@ -17,7 +17,7 @@ from pipeline.kafka.broker import free_port
 from pipeline.stores import DATABASE, LocalMariaDB, LocalMongoDB, LocalRedis, Store
 from pipeline.supervisor import tied_to_this_process
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 
 
 class Server(Store):
@@ -71,6 +71,10 @@ def redis_cli(server: Redis, *words: str) -> str:
 class MariaDB(Server, LocalMariaDB):
     def command(self) -> list[str]:
         return [*super().command(), "--innodb-flush-method=nosync"]  # nobody cuts the power
+
+    def empty(self) -> None:
+        for statement in (f"DROP DATABASE IF EXISTS {DATABASE}", f"CREATE DATABASE {DATABASE}"):
+            self.execute(statement, database="")
 
     def execute(
         self, statement: str, *values: object, database: str = DATABASE

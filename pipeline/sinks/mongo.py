@@ -115,7 +115,7 @@ class Mongo:
         with _told():
             await self._advance(spans)
 
-    async def current(self, cluster: str, sources: Collection[Source]) -> None:
+    async def current(self, cluster: str, stands: Mapping[Source, int]) -> None:
         pass  # nobody asks
 
     async def tidy(self, at: float) -> int:

@@ -90,7 +90,7 @@ class MySQL:
                 await refuse(refused)
             await link.run(_advance, spans)
 
-    async def current(self, cluster: str, sources: Collection[Source]) -> None:
+    async def current(self, cluster: str, stands: Mapping[Source, int]) -> None:
         pass  # its readers know by when a row was stored
 
     async def tidy(self, at: float) -> int:

@@ -90,13 +90,19 @@ end
 return ''
 """.replace("{MOST_VALUES}", str(MOST_VALUES))
 
-# What another cluster's partitions were current at is of no use any more.
+# What another cluster's partitions were current at is of no use any more. Keys: current, progress;
+# arguments: the cluster, and then each partition with where it must stand at least.
 CURRENT: Final = """
+for number = 2, #ARGV, 2 do
+    local stored = tonumber(redis.call('HGET', KEYS[2], ARGV[number]) or 0)
+    if stored < tonumber(ARGV[number + 1]) then return ARGV[number] end
+end
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
     if field:sub(1, #ARGV[1]) ~= ARGV[1] then redis.call('HDEL', KEYS[1], field) end
 end
 local now = redis.call('TIME')[1]
-for number = 2, #ARGV do redis.call('HSET', KEYS[1], ARGV[number], now) end
+for number = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[number], now) end
+return ''
 """
 
 
@@ -169,11 +175,14 @@ class Redis:
         if elsewhere:
             raise Displaced(f"{elsewhere.decode()}, which is not where this batch begins")
 
-    async def current(self, cluster: str, sources: Collection[Source]) -> None:
+    async def current(self, cluster: str, stands: Mapping[Source, int]) -> None:
         """Who asks for what is here must know how old it may be."""
-        names = [name_of(cluster, source) for source in sources]
+        told_of = [text for one, at in stands.items() for text in (name_of(cluster, one), str(at))]
+        keys = [self._key("current"), self._key("progress")]
         with told():
-            await self._note_current([self._key("current")], [f"{cluster}/", *names])
+            lost = await self._note_current(keys, [f"{cluster}/", *told_of])
+        if lost:
+            raise Displaced(f"{lost.decode()} is not written as far as it was")
 
     async def tidy(self, at: float) -> int:
         return 0  # keys expire by themselves

@@ -109,9 +109,9 @@ class Sink(Protocol):
         """Returns once all is written, but for what `refuse` was told before the progress went on.
         Displaced if the partitions don't stand where the batch begins, nor where it ends."""
 
-    async def current(self, cluster: str, sources: Collection[Source]) -> None:
-        """All that these partitions had some seconds ago is written: said every few seconds, for
-        who reads the database and can't know."""
+    async def current(self, cluster: str, stands: Mapping[Source, int]) -> None:
+        """All that these partitions had some seconds ago is written, up to there: said every few
+        seconds, for who reads the database and can't know. Displaced where it isn't any more."""
 
     async def tidy(self, at: float) -> int:
         """Delete some of what is kept no longer; how many rows, 0 once there are none."""

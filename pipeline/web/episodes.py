@@ -200,11 +200,16 @@ class Asked:
 
     def has(self, episode: Episode) -> bool:
         """It was open at some time between since and until, and is what was asked for."""
+        return self.fits(episode) and (
+            not self.severities or not self.severities.isdisjoint(episode.severities)
+        )
+
+    def fits(self, episode: Episode) -> bool:
+        """But for the severities, of which we know those of the events that we know."""
         return (
             episode.started_at < self.until
             and episode.resolved_at >= self.since
             and (not self.status or (self.status == "resolved") == episode.is_resolved)
-            and (not self.severities or not self.severities.isdisjoint(episode.severities))
             and (self.device is None or self.device.match(episode.device_id))
             and (self.rule is None or self.rule.match(episode.rule))
         )

@@ -101,9 +101,15 @@ class History(Follower):
     def forget(self) -> None:
         self.episodes.clear()
 
-    def is_resolved(self, alert_id: str) -> bool:
+    async def is_resolved(self, alert_id: str) -> bool:
         episode = self.episodes.get(alert_id)
-        return episode is not None and episode.is_resolved
+        if episode is not None or self._past is None:
+            return episode is not None and episode.is_resolved
+        try:
+            events = await self._past.events(alert_id)
+        except Unanswered:
+            return False
+        return bool(events) and Alert.of(events[-1]).resolved
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         for slash in ("/", ""):
@@ -123,7 +129,7 @@ class History(Follower):
         shown = [Shown(episode.place, episode.last()) for episode in found]
         since, end = self._known_since(), None
         if kept is not None:
-            shown, end = self._together(shown, kept), kept.end
+            shown, end = self._together(asked, shown, kept), kept.end
             since = kept.stored.since(since)
         if len(shown) > asked.limit:
             del shown[asked.limit :]
@@ -151,7 +157,7 @@ class History(Follower):
         except Unanswered:
             return None
 
-    def _together(self, ours: list[Shown], kept: Found) -> list[Shown]:
+    def _together(self, asked: Asked, ours: list[Shown], kept: Found) -> list[Shown]:
         """Each alert once, by its newer event; not beyond the place where looking ended, so that
         the next page, which goes on there, leaves nothing out."""
         shown = {one.place: one for one in ours}
@@ -159,6 +165,8 @@ class History(Follower):
             episode = self.episodes.get(one.place[1])
             if episode is None or episode.seq < one.seq:
                 shown[one.place] = Shown(one.place, one.text)
+            elif asked.fits(episode):
+                shown[one.place] = Shown(one.place, episode.last())
         end = kept.end or (ALWAYS, "")
         return [shown[place] for place in sorted(shown, reverse=True) if place >= end]
 

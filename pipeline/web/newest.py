@@ -83,10 +83,14 @@ class Newest:
     async def all(self) -> AsyncIterator[list[Known]]:
         """In slices."""
         await self.open_alerts()
-        ids = await self._asking.answer(self._ids)
-        for start in range(0, len(ids), AT_ONCE):
-            some = ids[start : start + AT_ONCE]
+        known, cursor = set[str](), 0
+        while True:
+            cursor, ids = await self._asking.answer(partial(self._ids, cursor))
+            some = [device_id for device_id in ids if device_id not in known]
+            known.update(some)
             yield await self._asking.answer(partial(self._some, some))
+            if not cursor:
+                return
 
     async def stop(self) -> None:
         await self._client.aclose()
@@ -104,13 +108,15 @@ class Newest:
             raise SinkUnavailable("its archive doesn't come after")
         return list(texts)
 
-    async def _ids(self) -> list[str]:
+    async def _ids(self, cursor: int) -> tuple[int, list[str]]:
+        """Some more, and where to go on; one that is heard of meanwhile may come again."""
         with told():
-            return [
-                one.decode() for one in await self._client.zrange(f"{self._prefix}devices", 0, -1)
-            ]
+            after, found = await self._client.zscan(f"{self._prefix}devices", cursor, count=AT_ONCE)
+        return after, [device_id.decode() for device_id, _ in found]
 
     async def _some(self, ids: Sequence[str]) -> list[Known]:
+        if not ids:
+            return []
         pipe = self._client.pipeline(transaction=False)
         for device_id in ids:
             pipe.hgetall(self._device(device_id))

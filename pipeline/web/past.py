@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import pymysql
 from pymysql.cursors import Cursor
 
 from pipeline.access import Scope
@@ -102,5 +103,8 @@ class Past:
 
 def _alive(cursor: Cursor, work: Callable[..., T], *arguments: Any) -> T:
     """A connection that was idle may be over: the server was started again, or has had enough."""
-    cursor.connection.ping(reconnect=True)
+    try:
+        cursor.connection.ping(reconnect=False)
+    except (pymysql.MySQLError, OSError):
+        cursor.connection.connect()
     return work(cursor, *arguments)

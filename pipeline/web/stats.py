@@ -157,12 +157,16 @@ class Statistics(Follower):
         devices = await self._devices(span.device, scope)
         seconds = span.seconds(max(self._widest, STEP) if devices is None else self._widest)
         begin = min(_floor(span.since, seconds), span.until)
-        since = min(max(begin, self._whole_since(devices, seconds)), span.until)
+        known = self._known_since(devices)
+        since = min(max(begin, _ceil(known, seconds)), span.until)
         parts = {metric: [ours] for metric, ours in self._parts(devices, since)}
         sought = Sought(span.device, span.metrics, scope, begin, since, seconds)
         earlier = await self._earlier(sought) if begin < since else None
         if earlier is not None:
-            since = max(begin, min(earlier.since, since))
+            if earlier.stored.last >= min(
+                known, since
+            ):  # else its archive is late: there is a hole
+                since = max(begin, min(earlier.since, since))
             for metric, theirs in earlier.parts.items():
                 parts.setdefault(metric, []).append(theirs)
         return Stats(
@@ -174,20 +178,18 @@ class Statistics(Follower):
             metrics=await _metrics(parts, span, seconds),
         )
 
-    def _whole_since(self, devices: list[str] | None, seconds: int) -> float:
+    def _known_since(self, devices: list[str] | None) -> float:
         forgotten = self.sums.forgotten if devices is None else self.series.forgotten
-        return _ceil(max(self.since(), forgotten), seconds)
+        return max(self.since(), forgotten)
 
     async def _earlier(self, sought: Sought) -> Summed | None:
-        """What MySQL has of the time that isn't kept here, up to where it is."""
+        """What MySQL has of the time that isn't kept here."""
         if self._past is None:
             return None
         try:
-            summed = await self._past.windows(sought)
+            return await self._past.windows(sought)
         except Unanswered:
             return None
-        # an archive that hasn't come so far would leave a hole
-        return None if summed.stored.last < sought.until else summed
 
     async def _devices(self, asked: str | None, scope: Scope) -> list[str] | None:
         """Whose windows are added up; None where that is everybody's, whose sums are kept."""
@@ -211,8 +213,11 @@ class Statistics(Follower):
                 yield metric, self.sums.walk(metric, since)
             return
         for metric in sorted({one for device in devices for one in self.series.metrics(device)}):
-            walks = (self.series.walk(device, metric, since) for device in devices)
-            yield metric, chain.from_iterable(walks)
+            yield metric, self._walk(devices, metric, since)
+
+    def _walk(self, devices: list[str], metric: str, since: float) -> Iterator[Part]:
+        for device in devices:
+            yield from self.series.walk(device, metric, since)
 
 
 async def _metrics(

@@ -43,6 +43,7 @@ class Kept:
         self.away = 0
         self.poison: set[int] = set()
         self.tries = 0
+        self.current_of: list[Source] = []
 
     def _answer(self) -> None:
         self.tries += 1
@@ -68,6 +69,10 @@ class Kept:
         self.offsets += [one.offset for one in batch.entries if one.offset not in self.poison]
         self.stored |= {source: span.end for source, span in batch.spans.items()}
 
+    async def current(self, cluster: str, stands: Mapping[Source, int]) -> None:
+        self._answer()
+        self.current_of += stands
+
     async def tidy(self, at: float) -> int:
         return 0
 
@@ -78,6 +83,10 @@ class Kept:
 class Consumer:
     def __init__(self) -> None:
         self.gone_to: dict[TP, int] = {}
+        self.ends: dict[TP, int] = {}
+
+    async def highwaters(self, *tps: TP) -> dict[TP, int]:
+        return {tp: self.ends[tp] for tp in tps}
 
     def go_to(self, positions: Mapping[TP, int]) -> None:
         self.gone_to |= positions
@@ -298,3 +307,29 @@ async def test_an_archive_waits_at_its_start_for_a_database_that_is_away(sink):
     archive = made(sink)
     await asyncio.wait_for(assigned(archive), 5)
     assert sink.tries == 4
+
+
+async def test_a_partition_is_current_once_all_is_written_that_it_had_at_the_look_before(
+    sink, monkeypatch
+):
+    monkeypatch.setattr(module, "LOOK_EVERY", 0.02)
+    archive = made(sink)
+    await assigned(archive)
+    ends = archive.app.consumer.ends  # type: ignore[attr-defined]
+    ends[READINGS] = 2
+    looking = asyncio.create_task(archive.look_for_ever())
+    await asyncio.sleep(0.1)
+    assert sink.current_of == []  # two of its readings wait
+    await archive.take(chunk(0, 1))
+    await archive.flush()
+    await asyncio.sleep(0.1)
+    assert set(sink.current_of) == {SOURCE}
+    sink.away = 1
+    await asyncio.sleep(0.1)
+    assert not looking.done()  # whoever writes says that the database is away
+    ends[READINGS] = 9
+    await asyncio.sleep(0.1)
+    sink.current_of.clear()
+    await asyncio.sleep(0.1)
+    assert sink.current_of == []
+    looking.cancel()

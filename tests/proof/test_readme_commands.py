@@ -338,10 +338,19 @@ def _is_ready(house: House, port: int) -> bool:
 
 @checks("smart-iot up --with-storage")
 def _fills_what_is_installed_here(house: House, command: str) -> None:
-    more = f" --port {free_port()} --data-dir ./stored"
+    port = free_port()
+    more = f" --port {port} --data-dir ./stored"
     with house.running(command + more, SMART_IOT_BOOTSTRAP="") as program:
         program.lines.until("starting redis archive")
         program.lines.until("MySQL has version 1 of the tables now")
+        until(lambda: _source_of("/api/readings/latest_all/", port) == "redis", command)
+
+
+def _source_of(path: str, port: int) -> str | None:
+    address = f"http://{HOST}:{port}{path}"
+    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=10) as answer:
+        return str(answer.headers["X-Source"])
+    return None
 
 
 @checks(

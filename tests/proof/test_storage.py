@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import pytest
 from aiokafka import AIOKafkaConsumer
 
@@ -141,7 +142,8 @@ async def test_every_reading_and_alert_is_kept_once_whatever_happens_to_archives
     mariadb, mongo = MariaDB(tmp_path / "mariadb"), Mongo(tmp_path / "mongo")
     redis = Redis(tmp_path / "redis")
     servers: dict[str, Server] = {"mysql": mariadb, "mongo": mongo, "redis": redis}
-    worker = Worker(kafka.bootstrap, prefix, tmp_path, SMART_IOT_WINDOW="10")
+    asked = {"SMART_IOT_MYSQL_URL": mariadb.url, "SMART_IOT_REDIS_URL": redis.url}
+    worker = Worker(kafka.bootstrap, prefix, tmp_path, SMART_IOT_WINDOW="10", **asked)
     with ExitStack() as stack:
         for server in servers.values():
             stack.enter_context(running(server))
@@ -189,13 +191,21 @@ async def test_every_reading_and_alert_is_kept_once_whatever_happens_to_archives
         assert len(expected.found.windows) > DEVICES
         assert await read_topic(kafka.bootstrap, prefix + "readings-rejected") == []
 
+        await until(lambda: is_source(worker, "redis"), "the open alerts are told from Redis")
         for server in servers.values():
             server.kill()
         after = await latency(kafka.bootstrap, prefix, "after")
         assert await archives.ask("redis", "/-/healthy")
+        await until(lambda: is_source(worker, "topic"), "and without it from the topic")
     print(f"alert latency: {before * 1e3:.0f} ms without archives, {after * 1e3:.0f} ms beside "
           "three whose databases are dead")  # fmt: skip
     assert after < 3 * before + 0.1
+
+
+async def is_source(worker: Worker, source: str) -> bool:
+    address = f"http://127.0.0.1:{worker.port}/api/alerts/active/"
+    async with aiohttp.ClientSession() as session, session.get(address) as answer:
+        return answer.headers.get("X-Source") == source
 
 
 async def ready(archives: Archives, sink: str) -> bool:

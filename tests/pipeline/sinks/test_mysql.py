@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipeline.records import iso
 from pipeline.settings import Settings
+from pipeline.sinks import schema
 from pipeline.sinks.link import arguments_of
 from pipeline.sinks.mysql import MySQL
 from pipeline.sinks.sink import EVENT, WINDOW, Displaced, SinkUnavailable
@@ -29,8 +32,7 @@ HOSTILE = [
 
 @pytest.fixture
 async def writing(mariadb: MariaDB) -> AsyncIterator[Writing]:
-    mariadb.execute(f"DROP DATABASE IF EXISTS {DATABASE}", database="")
-    mariadb.execute(f"CREATE DATABASE {DATABASE}", database="")
+    mariadb.empty()
     sink = MySQL(Settings(mysql_url=mariadb.url, mysql_days=10))
     await sink.migrate()
     yield Writing(sink)
@@ -68,6 +70,78 @@ async def test_of_a_window_the_highest_revision_holds(writing, mariadb):
     assert mariadb.execute("SELECT revision, `count` FROM windows") == [(2, 31)]
     await writing.write(record(WINDOW, 2, window_of(revision=3, count=32)))
     assert mariadb.execute("SELECT revision, `count` FROM windows") == [(3, 32)]
+
+
+async def test_all_severities_that_an_alert_had_are_known_in_whatever_order_they_come(
+    writing, mariadb
+):
+    await writing.write(record(EVENT, 0, event_of(seq=2, severity="info")))
+    await writing.write(
+        record(EVENT, 1, event_of(seq=1, severity="danger")),
+        record(EVENT, 2, event_of("other", severity="warning")),
+    )
+    found = mariadb.execute("SELECT severity, severities FROM alerts ORDER BY severities")
+    assert found == [("warning", 2), ("info", 1 | 4)]
+
+
+async def test_the_hours_of_the_whole_fleet_are_what_its_windows_come_to(writing, mariadb):
+    chance, told = random.Random(5), []
+    for number in range(400):
+        readings = chance.randrange(1, 9)
+        told.append(
+            window_of(
+                f"d{number % 7}",
+                metric=chance.choice(["temperature", "humidity"]),
+                start=iso(T0 + chance.randrange(40) * 300),
+                revision=readings,
+                count=readings,
+                mean=20.0 + readings,
+                min=20.0 - readings,  # more readings move a minimum only down
+                max=20.0 + readings,
+            )
+        )
+    batches = [told[:150], told[100:300], told[250:]]  # some are told again, and revised
+    for offset, some in zip((0, 200, 500), batches, strict=True):
+        await writing.write(*(record(WINDOW, offset + n, one) for n, one in enumerate(some)))
+    hours = "SELECT metric, start, `count`, ROUND(total, 6), `min`, `max` FROM fleet_hours"
+    summed = (
+        "SELECT metric, CAST(DATE_FORMAT(start, '%%Y-%%m-%%d %%H:00:00') AS DATETIME) AS hour,"
+        " SUM(`count`), ROUND(SUM(mean * `count`), 6), MIN(`min`), MAX(`max`)"
+        " FROM windows GROUP BY metric, hour"
+    )
+    found = sorted(mariadb.execute(hours))
+    assert found == sorted(mariadb.execute(summed))
+    assert len(found) > 4
+
+
+async def test_a_piece_that_is_refused_leaves_the_hours_as_they_were(writing, mariadb):
+    good, bad = window_of("a"), window_of("b", metric="m" * 65)
+    assert len(await writing.write(record(WINDOW, 0, good), record(WINDOW, 1, bad))) == 1
+    assert mariadb.execute("SELECT metric, `count` FROM fleet_hours") == [("temperature", 30)]
+
+
+async def test_a_window_whose_names_no_column_can_hold_is_refused(writing, mariadb):
+    why = await writing.write(
+        record(WINDOW, 0, window_of("a")),
+        record(WINDOW, 1, window_of("kho-lạnh")),
+        record(WINDOW, 2, window_of("b", metric="nhiệt")),
+    )
+    assert len(why) == 2
+    assert count(mariadb, "windows") == 1
+
+
+async def test_tables_of_an_older_version_are_brought_forward_with_what_is_in_them(
+    writing, mariadb, monkeypatch
+):
+    await writing.write(record(EVENT, 0, event_of()))
+    newer = (*schema.MIGRATIONS, ("ALTER TABLE alerts ADD COLUMN site VARCHAR(9) NULL",))
+    monkeypatch.setattr(schema, "MIGRATIONS", newer)
+    monkeypatch.setattr(schema, "VERSION", len(newer))
+    with pytest.raises(SinkUnavailable, match="archive migrate"):
+        await writing.progress([EVENT])
+    assert "version 2 of the tables now, after 1" in await writing.sink.migrate()
+    assert mariadb.execute("SELECT seq, site FROM alerts") == [(1, None)]
+    assert await writing.progress([EVENT]) == {"alerts": 1}
 
 
 async def test_times_are_utc_whatever_the_servers_zone(writing, mariadb):

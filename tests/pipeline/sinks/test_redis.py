@@ -28,7 +28,7 @@ class Filling(Writing):
 
     async def asked(self) -> tuple[dict[str, Known], Sequence[Alert]]:
         """What is known of each device, and the open alerts."""
-        await self.sink.current(CLUSTER, [("readings", 0)])
+        await self.sink.current(CLUSTER, {("readings", 0): 0})
         newest = Newest(self._settings)
         try:
             opened = await newest.open_alerts()
@@ -136,6 +136,15 @@ async def test_a_redis_that_was_emptied_is_told_from_one_that_is_written(writing
     with pytest.raises(Displaced, match="stands at ,"):
         await writing.write(reading(1, temperature=21))
     assert await writing.progress([READING]) == {}
+
+
+async def test_a_redis_that_was_emptied_is_not_said_to_be_current(writing, redis_server):
+    await writing.write(reading(0, temperature=20))
+    await writing.sink.current(CLUSTER, writing.stands)
+    redis_cli(redis_server, "flushall")
+    with pytest.raises(Displaced, match="is not written as far as it was"):
+        await writing.sink.current(CLUSTER, writing.stands)
+    assert redis_cli(redis_server, "keys", "*") == ""
 
 
 async def test_a_partition_that_is_read_anew_forgets_what_was_open_in_it(writing):
