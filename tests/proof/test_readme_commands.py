@@ -340,7 +340,9 @@ def _is_ready(house: House, port: int) -> bool:
 def _fills_what_is_installed_here(house: House, command: str) -> None:
     port = free_port()
     more = f" --port {port} --data-dir ./stored"
-    with house.running(command + more, SMART_IOT_BOOTSTRAP="") as program:
+    told = {"SMART_IOT_WEBHOOK_URL": f"http://{HOST}:{free_port()}"}
+    with house.running(command + more, SMART_IOT_BOOTSTRAP="", **told) as program:
+        program.lines.until("webhook is ready")
         program.lines.until("starting redis archive")
         program.lines.until("MySQL has version 1 of the tables now")
         until(lambda: _source_of("/api/readings/latest_all/", port) == "redis", command)
