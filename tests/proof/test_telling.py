@@ -23,6 +23,7 @@ from tests.stores import running
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 PARTITIONS = 4
+MANY = [f"d{number}" for number in range(20)]
 HOLD = 40.0  # a bridge that is killed is missed by Kafka for ten
 
 
@@ -93,17 +94,13 @@ async def test_alertmanagers_and_a_webhook_hear_of_every_alert_whoever_is_killed
         worker = stack.enter_context(Worker(kafka.bootstrap, prefix, tmp_path))
         await worker.ready()
         await house.send(41, "before")  # who is told starts later
-        archives = stack.enter_context(
-            Archives(
-                kafka.bootstrap,
-                prefix,
-                tmp_path,
-                SMART_IOT_ALERTMANAGER_URLS=",".join(one.url for one in pair),
-                SMART_IOT_ALERTMANAGER_HOLD=str(HOLD),
-                SMART_IOT_WEBHOOK_URL=f"http://127.0.0.1:{hook_port}/t0ken",
-                SMART_IOT_WEBHOOK_SECRET="s3cret",  # noqa: S106
-            )
-        )
+        settings = {
+            "SMART_IOT_ALERTMANAGER_URLS": ",".join(one.url for one in pair),
+            "SMART_IOT_ALERTMANAGER_HOLD": str(HOLD),
+            "SMART_IOT_WEBHOOK_URL": f"http://127.0.0.1:{hook_port}/t0ken",
+            "SMART_IOT_WEBHOOK_SECRET": "s3cret",
+        }
+        archives = stack.enter_context(Archives(kafka.bootstrap, prefix, tmp_path, **settings))
         for one in pair:
             await fires(one, "before")
 
@@ -131,6 +128,17 @@ async def test_alertmanagers_and_a_webhook_hear_of_every_alert_whoever_is_killed
         for device in ("attic", "before", "shed"):
             told = Told("resolved", device, "danger")
             await until(partial(_is_told, people, told), f"{device} has ended")
+
+        # others come and take their share, and leave it again
+        (tmp_path / "others").mkdir()
+        with Archives(kafka.bootstrap, prefix, tmp_path / "others", **settings) as others:
+            await until(partial(_is_ready, others), "the others are ready")
+            await house.send(41, *MANY)
+            for one in pair:
+                await fires(one, "cellar", *MANY)
+        await house.send(20, *MANY)
+        for one in pair:
+            await fires(one, "cellar")
         assert Told("resolved", "cellar", "danger") not in notified(people)
 
         before = {one["alert_id"] for one in await house.told() if one["device_id"] == "before"}
@@ -140,6 +148,11 @@ async def test_alertmanagers_and_a_webhook_hear_of_every_alert_whoever_is_killed
         assert shown.count("} 1.0\n", shown.index("TYPE smart_iot_alertmanager_reached")) >= 2
         assert "s3cret" not in archives.tail()
         assert "t0ken" not in archives.tail()
+
+
+async def _is_ready(archives: Archives) -> bool:
+    ready = [await archives.ask(name, "/-/ready") for name in ("alertmanager", "webhook")]
+    return all("true" in one for one in ready)
 
 
 async def _is_told(people: Receiver, told: Told) -> bool:
