@@ -1,8 +1,10 @@
-"""Alertmanager for tests: the real one on a free port, and what it has and has notified of."""
+"""Alertmanager for tests: the real one on a free port, with the README's rules of inhibition, and
+what it has and has notified of."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import urllib.request
 from contextlib import suppress
@@ -13,6 +15,7 @@ from pipeline.stores import program
 from tests.receiver import Receiver
 from tests.stores import Server
 
+README = (Path(__file__).parent.parent / "README.md").read_text()
 CONFIG = """
 route:
   receiver: told
@@ -52,7 +55,8 @@ class Alertmanager(Server):
 
     def prepare(self) -> None:
         super().prepare()
-        (self.folder / "am.yml").write_text(CONFIG.format(address=self._address))
+        (inhibit,) = re.findall(r"```yaml\n(inhibit_rules:.*?)```", README, re.DOTALL)
+        (self.folder / "am.yml").write_text(CONFIG.format(address=self._address) + inhibit)
 
     def command(self) -> list[str]:
         return [

@@ -176,6 +176,20 @@ async def test_a_bridge_that_was_started_anew_ends_what_changed_meanwhile(
     assert server.alerts()["roof", "danger"]["startsAt"] == iso(T0)
 
 
+async def test_a_silent_device_is_one_message_as_the_readme_has_it(server, receiver):
+    bridge = Telling(server, "smart-iot", 60)
+    try:
+        await bridge.tell(event("attic"), event("cellar"))
+        silent = event("attic", 2, suppressed_by="offline", stale=True)
+        await bridge.tell(event("attic", rule="offline"), silent)
+        (shown,) = server.amtool("alert", "query", "--inhibited")
+        assert shown["labels"]["alertname"] == "temperature-high"
+        assert shown["labels"]["device_id"] == "attic"
+        assert shown["annotations"]["stale"] == "true"
+    finally:
+        await bridge.alertmanager.close()
+
+
 async def test_two_of_a_cluster_are_both_told(server, bridges, receiver, tmp_path):
     with running(Server(tmp_path / "other", receiver)) as other:
         both = [bridges.another(hold=60), bridges.another(hold=60, server=other)]
