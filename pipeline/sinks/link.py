@@ -18,11 +18,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pymysql
 from pymysql.cursors import Cursor
 
-from pipeline.sinks.sink import SinkRejected, SinkUnavailable
+from pipeline.sinks.sink import SinkRejected, SinkUnavailable, TakesTooLong
 
 TIMEOUT: Final = 20  # seconds for one answer
 MODE: Final = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION"  # nothing is cut in silence
 NO_TABLE, DUPLICATE = 1146, 1062
+TOO_LONG: Final = frozenset({1969, 3024})  # MariaDB's and MySQL's own limit
 # What a row is refused for: null, range, cut, value, text, letters that its column has not, length,
 # packet, foreign keys, a trigger, JSON and checks. All else is the server's state, and may be
 # better later.
@@ -108,6 +109,8 @@ def told(error: Exception) -> Exception:
     code = error.args[0] if error.args else None
     if code == NO_TABLE:
         return SinkUnavailable("its tables are not there: run `smart-iot archive migrate`")
+    if code in TOO_LONG:
+        return TakesTooLong(str(error))
     if isinstance(error, pymysql.DataError) or code in REFUSED or _is_ours(error, code):
         return SinkRejected(str(error))
     return SinkUnavailable(str(error) or type(error).__name__)

@@ -27,7 +27,7 @@ from pipeline.sinks.rows import (
     Known,
     alert_rows,
     event_rows,
-    hour_rows,
+    fleet_rows,
     identity,
     touched,
     utc,
@@ -179,7 +179,7 @@ def _put(cursor: Cursor, entries: Sequence[Entry], now: datetime) -> None:
             schema.TOUCH_DEVICES: touched(events, windows, now),
             schema.PUT_EVENTS: event_rows(events, now),
             schema.PUT_ALERTS: alert_rows(events, now),
-            schema.ADD_HOURS: hour_rows(windows, _known(cursor, windows), now),
+            schema.ADD_TO_FLEET: fleet_rows(windows, _known(cursor, windows), now),
             schema.PUT_WINDOWS: window_rows(windows, now),
         }
         for statement, some in rows.items():

@@ -6,12 +6,13 @@ Rows are in the order of their keys: so two archives never wait for each other i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pipeline.sinks.entries import Event, Window
 from pipeline.sinks.sink import Entry, SinkRejected
 
+STEP: Final = timedelta(minutes=5)  # of the whole fleet's windows, however long the devices' are
 SEVERITIES: Final = {"info": 1, "warning": 2, "danger": 4}  # bits of `alerts.severities`
 
 Row = tuple[Any, ...]
@@ -73,25 +74,26 @@ def window_rows(windows: Iterable[Window], now: datetime) -> list[Row]:
     ]  # fmt: skip
 
 
-def hour_rows(windows: Iterable[Window], known: Known, now: datetime) -> list[Row]:
-    """What the windows add to the hours of the whole fleet, beside what is stored of them already.
+def fleet_rows(windows: Iterable[Window], known: Known, now: datetime) -> list[Row]:
+    """What the windows add to those of the whole fleet, beside what is stored of them already.
 
     A revision counts readings, and more readings move a minimum only down and a maximum only up:
     count and sum are put right by their differences, the others by comparing.
     """
-    stored, hours = dict(known), dict[tuple[str, datetime], list[float]]()
+    stored, fleet = dict(known), dict[tuple[str, datetime], list[float]]()
     for window in windows:
         which = identity(window)
         revision, count, mean = stored.get(which, (-1, 0, 0.0))
         if window.revision <= revision:
             continue
         stored[which] = window.revision, window.count, window.mean
-        hour = naive(window.start).replace(minute=0, second=0, microsecond=0)
-        added = hours.setdefault((window.metric, hour), [0, 0.0, window.min, window.max])
+        start = naive(window.start)
+        start -= (start - datetime.min) % STEP  # noqa: DTZ901  (UTC, both)
+        added = fleet.setdefault((window.metric, start), [0, 0.0, window.min, window.max])
         added[0] += window.count - count
         added[1] += window.mean * window.count - mean * count
         added[2], added[3] = min(added[2], window.min), max(added[3], window.max)
-    return [(*which, *hours[which], now) for which in sorted(hours)]
+    return [(*which, *fleet[which], now) for which in sorted(fleet)]
 
 
 def identity(window: Window) -> Identity:

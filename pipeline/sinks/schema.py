@@ -74,11 +74,10 @@ MIGRATIONS: Final = (
             unit VARCHAR(32) {TEXT} NULL,
             stored_at DATETIME NOT NULL,
             PRIMARY KEY (device_id, metric, start, seconds),
-            KEY by_metric (metric, start),
             KEY by_age (stored_at)
         ) {END}""",
-        # what the windows of all devices come to in an hour: a month of them is quickly added up
-        f"""CREATE TABLE IF NOT EXISTS fleet_hours (
+        # what the windows of all devices come to in 5 minutes: a year of them is quickly added up
+        f"""CREATE TABLE IF NOT EXISTS fleet_windows (
             metric VARCHAR(64) {ID},
             start DATETIME NOT NULL,
             `count` BIGINT NOT NULL,
@@ -145,8 +144,8 @@ PUT_WINDOWS: Final = upsert(
 KNOWN_WINDOWS: Final = """
     SELECT device_id, metric, start, seconds, revision, `count`, mean FROM windows
     WHERE (device_id, metric, start, seconds) IN %s"""
-ADD_HOURS: Final = """
-    INSERT INTO fleet_hours (metric, start, `count`, total, `min`, `max`, stored_at)
+ADD_TO_FLEET: Final = """
+    INSERT INTO fleet_windows (metric, start, `count`, total, `min`, `max`, stored_at)
     VALUES (%s, %s, %s, %s, %s, %s, %s)
     ON DUPLICATE KEY UPDATE `count` = `count` + VALUES(`count`), total = total + VALUES(total),
         `min` = LEAST(`min`, VALUES(`min`)), `max` = GREATEST(`max`, VALUES(`max`)),
@@ -159,6 +158,6 @@ TIDY: Final = (
     " AND NOT EXISTS (SELECT 1 FROM alerts WHERE alerts.alert_id = alert_events.alert_id)"
     " LIMIT {limit}",
     "DELETE FROM windows WHERE stored_at < %s LIMIT {limit}",
-    "DELETE FROM fleet_hours WHERE stored_at < %s LIMIT {limit}",
+    "DELETE FROM fleet_windows WHERE stored_at < %s LIMIT {limit}",
     "DELETE FROM devices WHERE stored_at < %s LIMIT {limit}",
 )

@@ -36,6 +36,10 @@ class SinkUnavailable(Exception):
     """It can't be written now; the same batch may be later."""
 
 
+class TakesTooLong(SinkUnavailable):
+    """The database has ended it: it isn't away, but this is more than it does at once."""
+
+
 class SinkRejected(Exception):
     """The database refuses these entries, or one of them, and will do so again."""
 

@@ -32,6 +32,10 @@ class Glob:
             raise ValueError(f"{name} is longer than {LONGEST_GLOB} characters")
         return cls(text, re.compile(translate(text))) if text else None
 
+    @property
+    def is_exact(self) -> bool:
+        return not set("*?[") & set(self.text)
+
     def match(self, name: str) -> bool:
         return self.pattern.match(name) is not None
 

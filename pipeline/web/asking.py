@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from pipeline.metrics import QUESTIONS
-from pipeline.sinks.sink import SinkRejected, SinkUnavailable
+from pipeline.sinks.sink import SinkRejected, SinkUnavailable, TakesTooLong
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,9 @@ class Asking:
         try:
             async with asyncio.timeout(WITHIN):
                 answer = await question()
+        except TakesTooLong:  # the next question may be a smaller one
+            QUESTIONS.labels(self._name, "failed").inc()
+            raise Unanswered from None
         except (SinkUnavailable, SinkRejected, TimeoutError) as why:
             self._failed(why)
             raise Unanswered from None

@@ -1,8 +1,8 @@
 """A cursor of MySQL's and what somebody asks for in; what is kept of it out. Runs in a thread.
 
 What SQL can't say as fnmatch does (`[…]`) it says more widely, and the rest is looked at here. No
-question reads for long: alerts are looked for in slices, and who gets a page that isn't full goes
-on where it ended.
+question reads for long: alerts are looked for step by step, and who gets a page that isn't full
+goes on where it ended.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ if TYPE_CHECKING:  # the driver needs not be there
     from pymysql.cursors import Cursor
 
 LOOKING: Final = 1.5  # seconds that a question may look for more
-SLICE: Final = 500  # alerts looked at between two looks at the clock
+SLICE: Final = 500  # alerts that are read at once
+STEP: Final = 2_000  # alerts that are looked at for them
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  (UTC, which MySQL doesn't say)
 FARTHEST: Final = 3e10  # seconds from there that can be said: 950 years
+EVENTS: Final = "SELECT body FROM alert_events WHERE alert_id = %s ORDER BY seq DESC LIMIT %s"
 ORDER: Final = "ORDER BY started_at DESC, alert_id DESC LIMIT"
 
 
@@ -90,24 +92,38 @@ def alerts(cursor: Cursor, asked: Asked, scope: Scope) -> Found:
     found: list[Kept] = []
     after, ends = asked.after, time.monotonic() + LOOKING
     while True:
-        rows = _slice(cursor, asked, scope, after)
+        bound = _bound(cursor, asked, after)
+        rows = _slice(cursor, asked, scope, after, bound)
         found += [_kept(row) for row in rows if _is_meant(row, asked, scope)]
-        if len(rows) < SLICE:
-            return Found(found, None, stored(cursor, "alert_events"))
-        after = _kept(rows[-1]).place
-        if len(found) > asked.limit or time.monotonic() > ends:
+        after = bound if len(rows) < SLICE else _kept(rows[-1]).place
+        if after is None or len(found) > asked.limit or time.monotonic() > ends:
             return Found(found, after, stored(cursor, "alert_events"))
 
 
+def _bound(cursor: Cursor, asked: Asked, after: Place | None) -> Place | None:
+    """Where so many alerts have been looked at, whatever is found among them; None where an index
+    leads to what is looked for, or so many there aren't."""
+    by_index = asked.status == "active" or (asked.device is not None and asked.device.is_exact)
+    if by_index or asked.since > ALWAYS:
+        return None
+    where = _before(asked, after)
+    text = f"SELECT started_at, alert_id FROM alerts WHERE {where} {ORDER} {STEP}, 1"  # noqa: S608
+    cursor.execute(text, where.values)
+    return next(((seconds_of(at), alert_id) for at, alert_id in cursor.fetchall()), None)
+
+
 def _slice(
-    cursor: Cursor, asked: Asked, scope: Scope, after: Place | None
+    cursor: Cursor, asked: Asked, scope: Scope, after: Place | None, bound: Place | None
 ) -> Sequence[tuple[Any, ...]]:
-    """Of those that are open, and of those that were when asked for, each by its own index."""
     where = _where(asked, scope, after)
+    if bound is not None:
+        at, alert_id = _sayable(bound)
+        where.add("started_at >= %s AND (started_at > %s OR alert_id >= %s)", at, at, alert_id)
     columns = "SELECT alert_id, seq, device_id, rule, started_at, body FROM alerts"
     if asked.since == ALWAYS:
         cursor.execute(f"{columns} WHERE {where} {ORDER} {SLICE}", where.values)
         return list(cursor.fetchall())
+    # those that are open, and those that were then, each by its own index
     ways = {"status = 'active'": [], "status = 'resolved' AND resolved_at >= %s": [asked.since]}
     parts = [f"({columns} WHERE {where} AND {way} {ORDER} {SLICE})" for way in ways]
     values = [value for more in ways.values() for value in (*where.values, *map(moment, more))]
@@ -115,8 +131,22 @@ def _slice(
     return list(cursor.fetchall())
 
 
-def _where(asked: Asked, scope: Scope, after: Place | None) -> Where:
+def _before(asked: Asked, after: Place | None) -> Where:
     where = Where()
+    if asked.until < NEVER:
+        where.add("started_at < %s", moment(asked.until))
+    if after is not None:
+        at, alert_id = _sayable(after)
+        where.add("started_at <= %s AND (started_at < %s OR alert_id < %s)", at, at, alert_id)
+    return where
+
+
+def _sayable(place: Place) -> tuple[datetime, str]:
+    return moment(place[0]), place[1].encode("ascii", "replace").decode()
+
+
+def _where(asked: Asked, scope: Scope, after: Place | None) -> Where:
+    where = _before(asked, after)
     if asked.device is not None:
         where.like("device_id", [asked.device.text])
     if not scope.sees_all:
@@ -127,11 +157,6 @@ def _where(asked: Asked, scope: Scope, after: Place | None) -> Where:
         where.add("severities & %s", sum(SEVERITIES[name] for name in asked.severities))
     if asked.status:
         where.add("status = %s", asked.status)
-    if asked.until < NEVER:
-        where.add("started_at < %s", moment(asked.until))
-    if after is not None:
-        at, alert_id = moment(after[0]), after[1].encode("ascii", "replace").decode()
-        where.add("started_at <= %s AND (started_at < %s OR alert_id < %s)", at, at, alert_id)
     return where
 
 
@@ -151,8 +176,7 @@ def _kept(row: Sequence[Any]) -> Kept:
 
 def events(cursor: Cursor, alert_id: str) -> list[bytes]:
     """The last of one alert, in the order of their seq."""
-    text = "SELECT body FROM alert_events WHERE alert_id = %s ORDER BY seq DESC LIMIT %s"
-    cursor.execute(text, (alert_id, LONGEST_EPISODE))
+    cursor.execute(EVENTS, (alert_id, LONGEST_EPISODE))
     return [body.encode() for (body,) in reversed(cursor.fetchall())]
 
 

@@ -1,7 +1,7 @@
 """A cursor of MySQL's and a time in; what each metric came to in its buckets out. Runs in a thread.
 
-The whole fleet's long times are added up of its hours, which the archive keeps; all else of the
-windows themselves.
+The whole fleet's are added up of its own windows, of 5 minutes each, which the archive keeps; those
+of some devices of theirs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ if TYPE_CHECKING:  # the driver needs not be there
 
 MOST_DEVICES: Final = 10_000  # of a scope
 MOST_BUCKETS: Final = 50_000
-HOUR: Final = 3_600
 
 
 class Sought(NamedTuple):
@@ -63,7 +62,7 @@ def windows(cursor: Cursor, sought: Sought) -> Summed:
 def _of_fleet(cursor: Cursor, sought: Sought, metrics: Sequence[str]) -> Summed:
     parts: dict[str, list[Part]] = {}
     _sum(cursor, sought, metrics, parts)
-    since = _least(cursor, "SELECT MIN(start) FROM fleet_hours WHERE metric IN %s", metrics)
+    since = _least(cursor, "SELECT MIN(start) FROM fleet_windows WHERE metric IN %s", metrics)
     return Summed(since, parts, stored(cursor, "windows"))
 
 
@@ -74,7 +73,7 @@ def _sum(
     parts: dict[str, list[Part]],
     device_id: str | None = None,
 ) -> None:
-    """Of one device, or of all: then, where the buckets are of whole hours, by those."""
+    """Of one device, or of all."""
     if not metrics:
         return
     where = Where()
@@ -82,8 +81,8 @@ def _sum(
         where.add("device_id = %s", device_id)
     where.add("metric IN %s", metrics)
     where.add("start >= %s AND start < %s", moment(sought.since), moment(sought.until))
-    by_hour = device_id is None and sought.seconds % HOUR == 0
-    table, total = ("fleet_hours", "total") if by_hour else ("windows", "mean * `count`")
+    of_all = device_id is None
+    table, total = ("fleet_windows", "total") if of_all else ("windows", "mean * `count`")
     text = (
         "SELECT metric, FLOOR(TIMESTAMPDIFF(SECOND, '1970-01-01', start) / %s) * %s AS begin,"  # noqa: S608
         f" SUM(`count`), SUM({total}), MIN(`min`), MAX(`max`) FROM {table}"
@@ -96,7 +95,7 @@ def _sum(
 
 
 def _metrics(cursor: Cursor, asked: frozenset[str]) -> list[str]:
-    cursor.execute("SELECT DISTINCT metric FROM fleet_hours")
+    cursor.execute("SELECT DISTINCT metric FROM fleet_windows")
     return [metric for (metric,) in cursor.fetchall() if not asked or metric in asked]
 
 

@@ -27,6 +27,7 @@ from pipeline.sinks.mysql import MySQL
 from pipeline.sinks.sink import EVENT, WINDOW
 from pipeline.stores import DATABASE
 from pipeline.web import asking, history
+from pipeline.web.past import LIMITED, LIMITS
 from tests.pipeline.sinks.shell import Writing, record, window_of
 from tests.pipeline.web.alert_log import AlertLog, event, resolved
 from tests.pipeline.web.conftest import Site, metric, running, until
@@ -35,6 +36,7 @@ from tests.pipeline.web.test_stats import Windows, windows  # noqa: F401  (a fix
 from tests.stores import MariaDB
 
 NOW = time.time()
+AT_ONCE = LIMITED.replace("max_statement_time = 2", "max_statement_time = 0.1")
 BARN = {"headers": {"Authorization": "Bearer of-the-barn"}}
 TOKENS = parse('[{"token": "of-the-barn", "name": "barn", "devices": ["barn/*", "[gh]all?1"]}]')
 
@@ -174,6 +176,27 @@ async def test_what_the_archive_has_not_written_yet_is_the_topics(
         assert await pages(site, "status=active") == [["new", "old2", "old1", "old0"]]
         _, story = await site.get("/api/alerts/hot/")
         assert [one["seq"] for one in story["events"]] == [1, 2]
+
+
+async def test_a_question_that_takes_mysql_too_long_holds_up_no_other(
+    log: AlertLog,
+    settings: Settings,
+    kept: Writing,
+    mariadb: MariaDB,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = [event(f"a{n}", started_at=at(n)) for n in range(9)]
+    await log.tell(*told)
+    await keep(kept, [event("past", started_at=at(0)), *told])
+    slowly = "SELECT SLEEP(9) FROM alert_events WHERE alert_id = %s LIMIT %s"
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.web.queries.EVENTS", slowly)
+        patch.setattr("pipeline.web.past.LIMITS", {**LIMITS, "init_command": AT_ONCE})
+        async with forgetful(settings, mariadb, monkeypatch) as site:
+            failed = questions("failed")
+            assert (await site.get("/api/alerts/past/"))[0] == 503
+            assert questions("failed") == failed + 1
+            assert (await site.get("/api/alerts/"))[1]["source"] == "mysql"
 
 
 async def test_who_acknowledges_what_mysql_alone_knows_to_be_resolved_is_told_so(
@@ -394,6 +417,7 @@ async def test_a_search_that_finds_little_ends_and_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pipeline.web.queries.SLICE", 4)
+    monkeypatch.setattr("pipeline.web.queries.STEP", 6)
     monkeypatch.setattr("pipeline.web.queries.LOOKING", -1)
     names = ["barn", *["darn"] * 10, "barn"]
     told = [event(f"a{n}", device_id=name, started_at=at(n)) for n, name in enumerate(names)]
@@ -403,3 +427,7 @@ async def test_a_search_that_finds_little_ends_and_goes_on_where_it_was(
         found = await pages(site, "device=[b]arn")  # LIKE finds as much as `?arn`
         assert [one for page in found for one in page] == ["a11", "a0"]
         assert len(found) > 2  # some found nothing, and said where to go on
+        found = await pages(site, "severity=info")
+        assert len(found) > 1  # in steps, though nothing is found
+        assert not any(found)
+        assert await pages(site, "device=barn") == [["a11", "a0"]]  # which an index leads to
