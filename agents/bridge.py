@@ -184,6 +184,7 @@ class Bridge:
                 for source, at in self._taken.items()
             ):
                 self._caught_up, self.problem = True, None
+                metrics.ALERTMANAGER_ALERTS.set(len(self._board))
                 log.info("%s: caught up, %d alerts are open", self.name, len(self._board))
 
     async def _keep_informed(self, alertmanager: Alertmanager) -> None:
