@@ -91,7 +91,7 @@ bench: venv ## the same beside Quix Streams and Kafka Streams too; twenty minute
 bench-storage: venv ## rows a second into each database, beside one write a reading; a minute
 	$(RUN) tests.benchmarks.storage $(BENCH_ARGS)
 
-bench-web: venv ## viewers: ours, Django Channels and polling; half an hour (BENCH_ARGS='--quick': 3 minutes)
+bench-web: venv ## viewers: ours, Django Channels and polling; half an hour (BENCH_ARGS='--quick': 4 minutes)
 	@$(call try,.venv-bench-web/installed)
 	$(RUN) tests.benchmarks.web $(BENCH_ARGS)
 

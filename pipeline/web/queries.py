@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pipeline.access import Scope, without_brackets
+from pipeline.access import Scope
+from pipeline.globs import ONE_OF
 from pipeline.sinks.rows import SEVERITIES
 from pipeline.web.episodes import ALWAYS, LONGEST_EPISODE, NEVER, Asked, Place
 
@@ -80,7 +81,7 @@ class Where:
 
 def _pattern(glob: str) -> str | None:
     """Of LIKE; None where no text of ours can match, since they are ASCII."""
-    text = without_brackets(glob)
+    text = ONE_OF.sub("?", glob)
     if not text.isascii():
         return None
     for ours, theirs in (("|", "||"), ("%", "|%"), ("_", "|_"), ("*", "%"), ("?", "_")):

@@ -107,7 +107,8 @@ async def test_the_fleets_windows_are_what_those_of_its_devices_come_to(writing,
     summed = (
         "SELECT metric, CAST(TIMESTAMPADD(SECOND, FLOOR(TIMESTAMPDIFF(SECOND, '1970-01-01', start)"
         " / 300) * 300, '1970-01-01') AS DATETIME) AS step,"
-        " SUM(`count`), ROUND(SUM(mean * `count`), 6), MIN(`min`), MAX(`max`) FROM windows GROUP BY metric, step"
+        " SUM(`count`), ROUND(SUM(mean * `count`), 6), MIN(`min`), MAX(`max`)"
+        " FROM windows GROUP BY metric, step"
     )
     found = sorted(mariadb.execute(fleet))
     assert found == sorted(mariadb.execute(summed))
