@@ -17,7 +17,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 from zoneinfo import ZoneInfo
@@ -29,6 +29,7 @@ from agents.lag import Lag, ends_of
 from agents.refusing import refuse
 from pipeline import metrics
 from pipeline.sinks.entries import entries_of
+from pipeline.sinks.known import sink_of
 from pipeline.sinks.sink import Batch, Displaced, Refused, Sink, SinkUnavailable, Source, Span
 from pipeline.streams import App, end_process
 from pipeline.supervisor import Pauses
@@ -82,6 +83,17 @@ class Archive:
         self._writing = asyncio.Lock()
         self._owner = 0  # goes up whenever partitions come or go
         self._releasing = False  # and then nobody waits for a database
+
+    def begin(self) -> None:
+        """NoSink where its database isn't set, or can't be."""
+        self.sink = sink_of(self.name, self.app.settings)
+
+    async def close(self) -> None:
+        if hasattr(self, "sink"):
+            await self.sink.close()
+
+    def tasks(self) -> Sequence[Callable[[], Coroutine[None, None, None]]]:
+        return self.write_for_ever, self.tidy_for_ever, self.look_for_ever
 
     # -- partitions come and go
 

@@ -30,6 +30,7 @@ REGISTRY: Final = CollectorRegistry(auto_describe=True)
 VIEW: Final = CollectorRegistry(auto_describe=True)
 WORKER: Final = CollectorRegistry(auto_describe=True)
 ARCHIVE: Final = CollectorRegistry(auto_describe=True)
+BRIDGE: Final = CollectorRegistry(auto_describe=True)
 _exposed: set[CollectorRegistry] = set()
 
 
@@ -391,38 +392,50 @@ RECREATED_SOURCES = Counter(
     registry=WORKER,
 )
 
-# --- an archive: records into its database --------------------------------------------------
+# --- an archive: records into its database, or to whom they are told --------------------------
 
 ARCHIVED = Counter(
     "smart_iot_archived",
-    "Records that are written to the database of an archive, by what they say",
+    "Records that are written to the database of an archive, or told, by what they say",
     ["sink", "kind"],
     registry=ARCHIVE,
 )
 ARCHIVE_REFUSED = Counter(
     "smart_iot_archive_refused",
-    "Records that a database will never take, sent to the rejected topic",
+    "Records that a database or a webhook will never take, sent to the rejected topic; alerts that "
+    "an Alertmanager refuses",
     ["sink"],
     registry=ARCHIVE,
 )
 ARCHIVE_FAILURES = Counter(
     "smart_iot_archive_failures",
-    "Writes that failed and are tried again",
+    "Writes or posts that failed and are tried again",
     ["sink"],
     registry=ARCHIVE,
 )
 ARCHIVE_LAG = Gauge(
     "smart_iot_archive_lag_records",
-    "Records of our partitions that are not written to the database yet",
+    "Records of our partitions that are not written to the database, or told, yet",
     ["sink"],
     registry=ARCHIVE,
 )
 ARCHIVE_SECONDS = Histogram(
     "smart_iot_archive_write_seconds",
-    "One batch into the database, until it is there",
+    "One batch into the database, until it is there, or one post that was taken",
     ["sink"],
     buckets=LATENCY_BUCKETS,
     registry=ARCHIVE,
+)
+ALERTMANAGER_REACHED = Gauge(
+    "smart_iot_alertmanager_reached",
+    "1 if an Alertmanager could be told when it last was, 0 if not; by host and port",
+    ["alertmanager"],
+    registry=BRIDGE,
+)
+ALERTMANAGER_ALERTS = Gauge(
+    "smart_iot_alertmanager_alerts",
+    "Alerts that the Alertmanagers are told are open",
+    registry=BRIDGE,
 )
 
 

@@ -20,6 +20,7 @@ Network = IPv4Network | IPv6Network
 PREFIX = "SMART_IOT_"
 # A row holds the windows that a late reading can fall into: of 10 s each, 32 and no more.
 SHORTEST_WINDOW, LONGEST_WINDOW = 10, 86_400
+SHORTEST_HOLD = 5
 _LEAST = {
     **dict.fromkeys(("partitions", "replication", "viewers", "viewer_queue"), 1),
     **dict.fromkeys(("viewers_per_address", "recovery_events", "windows_kept"), 1),
@@ -64,6 +65,27 @@ def _origins(text: str) -> frozenset[str]:
         if not is_one or origin != f"{parts.scheme}://{parts.netloc}" or "@" in origin:
             raise ValueError(f"has {origin!r}, which is no origin such as https://example.org")
     return origins
+
+
+def _address(text: str) -> str:
+    """Of an HTTP server; what is wrong is said without it, since it can hold a secret."""
+    url = text.strip()
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_one = False
+    if url and not (is_one and url.isascii() and not parts.fragment and len(url.split()) == 1):
+        raise ValueError("is no address such as https://example.org/path")
+    return url
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    """Each once, to which a path can be added."""
+    found = dict.fromkeys(_address(one).rstrip("/") for one in text.split(",") if one.strip())
+    if any("?" in one for one in found):
+        raise ValueError("has an address with a query")
+    return tuple(found)
 
 
 def _networks(text: str) -> tuple[Network, ...]:
@@ -194,6 +216,37 @@ class Settings:
     archive_wait: float = _setting(
         1.0, "seconds that an archive waits for as many before it writes what there is", _seconds
     )
+    web_url: str = _setting(
+        "",
+        "address at which people reach the page, for links to it; empty: localhost at the web port",
+        _address,
+    )
+    alertmanager_urls: tuple[str, ...] = _setting(
+        (),
+        "Alertmanagers to be told what is open, all of a cluster: http://host:9093, "
+        "comma-separated",
+        _addresses,
+        secret=True,
+    )
+    alertmanager_hold: float = _setting(
+        300.0,
+        "seconds after which one takes an alert for resolved that we don't tell again",
+        _seconds,
+    )
+    alertmanager_suppressed: str = _setting(
+        "NO",
+        "whether they are told of suppressed alerts too, and left to suppress them",
+        allowed=("NO", "YES"),
+    )
+    webhook_url: str = _setting(
+        "", "where each alert event is posted: https://example.org/path", _address, secret=True
+    )
+    webhook_secret: str = _setting(
+        "", "what the events posted there are signed with; empty: not at all", secret=True
+    )
+    webhook_patience: float = _setting(
+        3_600.0, "seconds for which an event is tried that the webhook doesn't take", _seconds
+    )
     log_level: str = _setting(
         "INFO",
         "least severe log line that is written",
@@ -238,6 +291,11 @@ class Settings:
             errors.append(
                 f"{PREFIX}WINDOW={self.window} is neither 0 nor "
                 f"{SHORTEST_WINDOW} to {LONGEST_WINDOW} seconds"
+            )
+        if self.alertmanager_hold < SHORTEST_HOLD:
+            errors.append(
+                f"{PREFIX}ALERTMANAGER_HOLD={self.alertmanager_hold} must be at least "
+                f"{SHORTEST_HOLD} seconds: it is told anew five times in that"
             )
         if self.flush_timeout >= self.session_timeout:
             errors.append(

@@ -16,9 +16,11 @@ from pathlib import Path
 import aiohttp
 import click
 
+from pipeline.cli.archive import who_is_told
 from pipeline.cli.storage import storage_children, stores_of, urls_of
 from pipeline.kafka import Fallback, FolderInUse, Kafka, Missing, Unusable, locked
-from pipeline.settings import PREFIX, from_environment
+from pipeline.settings import PREFIX, Settings, from_environment
+from pipeline.sinks.known import told
 from pipeline.stores import CannotPrepare, Store
 from pipeline.supervisor import Child, GivenUp, Supervisor
 
@@ -140,6 +142,11 @@ async def _run(
         children.append(_worker(folder, lock, environment, session, address, hopeless))
         if simulator:
             children.append(_simulator(folder, environment))
+        if isinstance(broker, Fallback):
+            if told(Settings.of(environment)):
+                say("nobody is told of alerts: the fallback carries one worker, and no more")
+        else:
+            children += who_is_told(folder, environment)
         if stores is not None:  # last: no alert waits for a database
             children += storage_children(stores, folder, lock, environment, hopeless)
         await Supervisor(children, say).run(lambda: _announce(address, bootstrap))

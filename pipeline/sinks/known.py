@@ -1,4 +1,5 @@
-"""Settings in, the databases that they name out; a client is imported when it is asked for."""
+"""Settings in, the databases that they name out, and who is told of alerts; a client of a database
+is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -26,6 +27,9 @@ SINKS: Final = {
     "mongo": Kept("Mongo", (READING,)),
     "redis": Kept("Redis", (READING, OPEN)),
 }
+# Who is told, and of what: with databases, in the order of their ports
+TOLD: Final = {"alertmanager": (EVENT, OPEN), "webhook": (EVENT,)}
+APART: Final = {**{name: kept.kinds for name, kept in SINKS.items()}, **TOLD}
 
 
 def driver_of(name: str) -> Callable[[Settings], Sink]:
@@ -53,3 +57,9 @@ def sink_of(name: str, settings: Settings) -> Sink:
 def configured(settings: Settings) -> list[str]:
     """Those whose URL is set."""
     return [name for name in SINKS if getattr(settings, f"{name}_url")]
+
+
+def told(settings: Settings) -> list[str]:
+    """Those who are told of alerts, where it is set whom to tell."""
+    are_set = {"alertmanager": settings.alertmanager_urls, "webhook": settings.webhook_url}
+    return [name for name, where in are_set.items() if where]

@@ -149,3 +149,33 @@ def test_a_wrong_range_is_told_together_with_a_wrong_form() -> None:
         Settings.of({"SMART_IOT_PARTITIONS": "0", "SMART_IOT_WEB_PORT": "many"})
     assert "SMART_IOT_PARTITIONS=0" in str(refused.value)
     assert "SMART_IOT_WEB_PORT=many" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ALERTMANAGER_URLS", "http://am:9093,s3cret", "is no address such as http"),
+        ("ALERTMANAGER_URLS", "http://am:9093?key=s3cret", "has an address with a query"),
+        ("WEBHOOK_URL", "example.org/s3cret", "is no address such as http"),
+        ("WEBHOOK_URL", "https://example.org/a s3cret", "is no address such as http"),
+        ("WEBHOOK_URL", "https://[::1/s3cret", "is no address such as http"),
+    ],
+)
+def test_an_address_that_cant_be_used_is_refused_without_being_shown(
+    name: str, value: str, said: str
+) -> None:
+    (line,) = refused(**{name: value})
+    assert line.startswith(f"SMART_IOT_{name} {said}")
+    assert "s3cret" not in line
+
+
+def test_alertmanagers_are_each_named_once() -> None:
+    settings = Settings.of(
+        {"SMART_IOT_ALERTMANAGER_URLS": "http://a:1/am/ , http://b:2,http://b:2/"}
+    )
+    assert settings.alertmanager_urls == ("http://a:1/am", "http://b:2")
+
+
+def test_an_alertmanager_must_be_told_anew_in_time() -> None:
+    (line,) = refused(ALERTMANAGER_HOLD="4")
+    assert line.startswith("SMART_IOT_ALERTMANAGER_HOLD=4.0 must be at least 5 seconds")

@@ -17,7 +17,7 @@ from pymongo import AsyncMongoClient
 
 from pipeline.kafka.broker import free_port
 from pipeline.settings import Settings
-from pipeline.sinks.known import SINKS
+from pipeline.sinks.known import APART
 from pipeline.stores import DATABASE
 from pipeline.supervisor import tied_to_this_process
 from pipeline.web.asking import Unanswered
@@ -35,7 +35,7 @@ class Archives:
         self, bootstrap: str, prefix: str, folder: Path, *servers: Server, **more: str
     ) -> None:
         self._log = folder / "archives.log"
-        self._base = free_port() - len(SINKS)
+        self._base = free_port() - len(APART)
         urls = {f"SMART_IOT_{server.sink.upper()}_URL": server.url for server in servers}
         self.environment = {
             **os.environ,
@@ -83,7 +83,7 @@ class Archives:
 
     async def ask(self, sink: str, path: str) -> str:
         """What it answers; empty where it doesn't."""
-        address = f"http://127.0.0.1:{self._base + list(SINKS).index(sink)}{path}"
+        address = f"http://127.0.0.1:{self._base + list(APART).index(sink)}{path}"
         try:
             async with aiohttp.ClientSession() as session, session.get(address) as answer:
                 return await answer.text()

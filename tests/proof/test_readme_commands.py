@@ -135,7 +135,7 @@ def test_a_command_of_the_readme_does_what_it_says(house: House, command: str) -
 
 
 def test_the_python_of_the_readme_sends_a_reading(house: House) -> None:
-    (program,) = blocks("python")
+    (program,) = [block for block in blocks("python") if "localhost:9092" in block]
     (house.folder / "send.py").write_text(program.replace("localhost:9092", house.bootstrap))
     _arrives(house, f"'{sys.executable}' send.py")
 
@@ -364,7 +364,9 @@ def _healths(house: House, port: int) -> list[str]:
 def _fills_what_is_installed_here(house: House, command: str) -> None:
     port = free_port()
     more = f" --port {port} --data-dir ./stored"
-    with house.running(command + more, SMART_IOT_BOOTSTRAP="") as program:
+    told = {"SMART_IOT_WEBHOOK_URL": f"http://{HOST}:{free_port()}"}
+    with house.running(command + more, SMART_IOT_BOOTSTRAP="", **told) as program:
+        program.lines.until("webhook is ready")
         program.lines.until("starting redis archive")
         program.lines.until("MySQL has version 1 of the tables now")
         until(lambda: _source_of("/api/readings/latest_all/", port) == "redis", command)

@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
+from pipeline.cli.archive import who_is_told
 from pipeline.settings import Settings
-from pipeline.sinks.known import SINKS, NoSink, configured, driver_of
+from pipeline.sinks.known import SINKS, NoSink, configured, driver_of, told
 from tests.lab import python, started
 from tests.stores import Mongo, Redis, running
 
@@ -19,11 +20,23 @@ def run(*arguments: str, **environment: str) -> Result:
     return CliRunner().invoke(main, ["archive", *arguments], env=named)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "nobody is named to keep or tell anything: set one of SMART_IOT_MYSQL_URL, "),
+        (("migrate",), "no database is named: set one of SMART_IOT_MYSQL_URL, SMART_IOT_MONGO_URL"),
+    ],
+)
+def test_what_must_be_set_is_said(arguments, said):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert done.output.startswith(f"smart-iot: {said}")
+
+
 @pytest.mark.parametrize("arguments", [(), ("migrate",)])
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({}, "no database is named: set one of SMART_IOT_MYSQL_URL, SMART_IOT_MONGO_URL, "),
         ({"MYSQL_URL": "postgres://h/d"}, "SMART_IOT_MYSQL_URL can't be used: it must read mysql"),
         ({"MONGO_URL": "http://h/d"}, "SMART_IOT_MONGO_URL can't be used: Invalid URI scheme"),
         ({"REDIS_URL": "h"}, "SMART_IOT_REDIS_URL can't be used: Redis URL must specify"),
@@ -70,8 +83,32 @@ def test_those_are_archived_to_whose_url_is_set():
     ]
 
 
-def test_a_password_in_a_url_is_never_shown():
-    assert "secret" not in repr(Settings(mysql_url="mysql://me:secret@host/db"))
+def test_those_are_told_of_alerts_for_whom_it_is_set():
+    assert told(Settings()) == []
+    assert told(Settings(alertmanager_urls=("http://am:9093",))) == ["alertmanager"]
+    assert told(Settings(webhook_url="http://hook")) == ["webhook"]
+
+
+def test_each_of_those_is_a_process_of_its_own(tmp_path):
+    children = who_is_told(
+        tmp_path,
+        {"SMART_IOT_ALERTMANAGER_URLS": "http://am:9093", "SMART_IOT_WEBHOOK_URL": "http://hook"},
+    )
+    assert [child.name for child in children] == ["alertmanager", "webhook"]
+    assert ["pipeline.archive:alertmanager" in child.command for child in children] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"mysql_url": "mysql://me:secret@host/db"},
+        {"alertmanager_urls": ("http://me:secret@am:9093",)},
+        {"webhook_url": "https://hook/secret"},
+        {"webhook_secret": "secret"},
+    ],
+)
+def test_a_password_in_a_url_is_never_shown(setting):
+    assert "=secret" not in repr(Settings(**setting)).replace("/", "=").replace(":", "=")
 
 
 def test_migrate_says_what_it_made_and_what_it_cant_reach(tmp_path):
@@ -87,9 +124,13 @@ def test_migrate_says_what_it_made_and_what_it_cant_reach(tmp_path):
     assert done.output.startswith("smart-iot: redis can't be migrated: ")
 
 
-def test_an_archive_whose_url_isnt_set_ends_and_says_so():
+@pytest.mark.parametrize(
+    ("app", "setting"),
+    [("redis", "REDIS_URL"), ("webhook", "WEBHOOK_URL")],
+)
+def test_what_isnt_set_up_ends_and_says_so(app, setting):
     with started(
-        sys.executable, "-m", "faust", "-A", "pipeline.archive:redis", "worker"
+        sys.executable, "-m", "faust", "-A", f"pipeline.archive:{app}", "worker"
     ) as program:
-        program.lines.until("SMART_IOT_REDIS_URL is not set")
+        program.lines.until(f"SMART_IOT_{setting} is not set")
         assert program.code() == 70

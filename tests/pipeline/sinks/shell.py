@@ -8,8 +8,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Any, NamedTuple
 
+import msgspec
+
 from pipeline.records import iso
 from pipeline.rules.lifecycle import NAMESPACE
+from pipeline.shapes import AlertEvent
 from pipeline.sinks.entries import entries_of
 from pipeline.sinks.sink import EVENT, OPEN, READING, WINDOW, Batch, Refused, Sink, Source, Span
 
@@ -58,6 +61,31 @@ def event_of(
         "detected_at": iso(started_at),
     }
     return {**event, **more}
+
+
+def alert_of(device_id: str = "attic", seq: int = 1, *, at: float = T0, **more: Any) -> AlertEvent:
+    """An event with every field; those of a device are of one alert, unless they say otherwise."""
+    event = {
+        **event_of(device_id, seq),
+        "type": "danger",
+        "title": "🔥 High Temperature Alert!",
+        "message": f"Device {device_id}: Temperature is 36.2°C (threshold: 35.0°C)",
+        "value": 36.2,
+        "timestamp": iso(at),
+        "schema": 1,
+        "previous_severity": None,
+        "threshold": 35.0,
+        "clear": 33.0,
+        "unit": "°C",
+        "count": 1,
+        "acked": False,
+        "acked_by": None,
+        "note": None,
+        "detected_at": iso(at),
+        "stale": False,
+        "suppressed_by": None,
+    }
+    return msgspec.convert({**event, **more}, AlertEvent)
 
 
 def window_of(device_id: str = "attic", **more: Any) -> dict[str, Any]:
