@@ -17,6 +17,7 @@ from pipeline.settings import SettingsError
 COMMANDS = (
     "up",
     "web",
+    "topics",
     "simulate",
     "publish",
     "watch",
