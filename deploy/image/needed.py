@@ -28,19 +28,24 @@ def asked_for(setup: ConfigParser, names: Iterable[str]) -> set[str]:
 
 
 def needed(lock: str, wanted: set[str]) -> str:
-    entries: dict[str, str] = {}
-    for entry in re.split(r"^(?=\w)", lock, flags=re.MULTILINE):
-        if found := NAME.match(entry):
-            entries[normal(found[0])] = entry
-    needed_by = {
-        name: {normal(found) for found in NEEDED_BY.findall(entry)}
-        for name, entry in entries.items()
-    }
-    if missing := wanted - entries.keys():
+    entries = [
+        (normal(found[0]), entry)
+        for entry in re.split(r"^(?=\w)", lock, flags=re.MULTILINE)
+        if (found := NAME.match(entry))
+    ]
+    if missing := wanted - {name for name, _ in entries}:
         sys.exit(f"requirements.lock has no {', '.join(sorted(missing))}: run `make lock`")
-    while more := {name for name in entries.keys() - wanted if needed_by[name] & wanted}:
-        wanted = wanted | more
-    return "".join(entry for name, entry in entries.items() if name in wanted)
+    known: set[str] = set()
+    while known != wanted:
+        known, wanted = (
+            wanted,
+            wanted | {name for name, entry in entries if needed_by(entry) & wanted},
+        )
+    return "".join(entry for name, entry in entries if name in wanted)
+
+
+def needed_by(entry: str) -> set[str]:
+    return {normal(found) for found in NEEDED_BY.findall(entry)}
 
 
 def normal(name: str) -> str:

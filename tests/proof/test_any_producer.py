@@ -120,7 +120,9 @@ async def test_every_reading_meets_one_state_once_though_forwarders_are_killed(
         )
         other = workers[(number + 1) % 2]
         with killed, other:
-            while killed.code() is None and not (await killed.is_ready() and await other.is_ready()):
+            while killed.code() is None and not (
+                await killed.is_ready() and await other.is_ready()
+            ):
                 await asyncio.sleep(0.1)
             while killed.code() is None and (part := next(parts, None)):
                 await publish_by_all(kafka.bootstrap, topic, part, seed=4)
