@@ -197,12 +197,14 @@ def test_what_is_mounted_from_here_is_here(services) -> None:
                 assert Path(volume["source"]).exists(), (name, volume["source"])
 
 
-def test_a_worker_keeps_its_state_on_a_volume_of_its_own(services) -> None:
+def test_a_worker_has_a_volume_of_its_own_and_the_rules_that_are_beside_the_file(services) -> None:
     sources = []
     for name in ("worker-1", "worker-2"):
-        (volume,) = services[name]["volumes"]
+        volume, rules = services[name]["volumes"]
         assert (volume["type"], volume["target"]) == ("volume", "/data")
         sources.append(volume["source"])
+        assert rules["target"] == services[name]["environment"]["SMART_IOT_RULES"]
+        assert Path(rules["source"]) == DEPLOY / "rules.toml"
     assert len(set(sources)) == 2
 
 
