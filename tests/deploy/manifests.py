@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ def documents(path: Path) -> list[dict[str, Any]]:
         return list(yaml.safe_load_all(file))
 
 
-def resources() -> Iterator[dict[str, Any]]:
+@cache
+def resources() -> tuple[dict[str, Any], ...]:
     """What kubectl and kustomize are given."""
-    for path in sorted(KUBERNETES.glob("*.yaml")):
-        yield from documents(path)
+    return tuple(one for path in sorted(KUBERNETES.glob("*.yaml")) for one in documents(path))
 
 
 def of_kind(*kinds: str) -> list[dict[str, Any]]:

@@ -34,6 +34,6 @@ def test_an_alarm_goes_to_nobody_until_somebody_is_named() -> None:
 def test_the_examples_are_right_once_their_signs_are_taken_away(tmp_path: Path) -> None:
     text = re.sub(r"^  # (- name|  )", r"  \1", CONFIG.read_text(), flags=re.MULTILINE)
     assert "\n  - name: mail\n    email_configs:\n" in text
-    assert "\n  - name: chat\n    webhook_configs:\n" in text
+    assert "\n  - name: chat\n    slack_configs:\n" in text
     (tmp_path / "alertmanager.yml").write_text(text)
     assert "3 receivers" in amtool("check-config", tmp_path / "alertmanager.yml")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import pytest
-from cloudcoil.models.keda.v1alpha1 import ScaledObject
 
 from pipeline.names import Names
 from pipeline.settings import PREFIX, Settings
@@ -92,10 +94,25 @@ def test_strimzi_finds_the_topics_of_its_cluster() -> None:
 
 def test_keda_knows_every_field_of_what_scales_the_workers() -> None:
     (scaled,) = of_kind("ScaledObject")
-    told = ScaledObject.model_validate(scaled).model_dump(
-        mode="json", by_alias=True, exclude_unset=True
-    )
-    assert told == scaled  # nothing was passed over
+    schema = json.loads((Path(__file__).parent / "scaled_object.schema.json").read_text())
+    jsonschema.validate(scaled, schema)
+
+
+def test_kubernetes_takes_the_autoscaler_that_keda_makes_of_it() -> None:
+    (scaled,) = of_kind("ScaledObject")
+    spec = scaled["spec"]
+    autoscaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "keda-hpa-worker"},
+        "spec": {
+            "scaleTargetRef": spec["scaleTargetRef"],
+            "minReplicas": spec["minReplicaCount"],
+            "maxReplicas": spec["maxReplicaCount"],
+            "behavior": spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"],
+        },
+    }
+    kubernetes_validate.validate(autoscaler, NEWEST, strict=True)
 
 
 def test_there_are_never_more_workers_than_partitions() -> None:
