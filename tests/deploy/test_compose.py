@@ -20,7 +20,7 @@ from pipeline.settings import PREFIX, Settings
 from tests.deploy.manifests import DEPLOY, ROOT
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"
-PROFILES = ("", "storage", "monitoring", "demo", "tools", "storage,monitoring,demo")
+PROFILES = ("", "storage", "storage,monitoring,demo")
 OURS = {"worker-1", "worker-2", "web", "topics", "simulator", "archive"}
 ONCE = {"topics"}  # ends when it is done
 

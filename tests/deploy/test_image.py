@@ -18,7 +18,7 @@ from tests.lab import Program, produce, until
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can build an image here"),
 ]
 USER = 10_001
