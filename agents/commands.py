@@ -60,7 +60,7 @@ class Commands:
 
     def _acknowledge(self, partition: Partition, command: Acknowledge, offset: int) -> bool:
         row = partition.known(command.device_id)
-        if row is None or offset <= row.applied[COMMANDS]:
+        if row is None or offset <= row.applied_command:
             return False
         judge = self._judge
         judge.settle(partition, row, partition.horizon())
@@ -68,7 +68,7 @@ class Commands:
             row.device, command.alert_id, command.by, command.note, partition.now()
         )
         if events:
-            row.applied[COMMANDS] = offset
+            row.applied_command = offset
             partition.silences.mark(row.device, events)
             judge.changed(partition, row, events)
         return bool(events)

@@ -145,6 +145,8 @@ class Intake:
                 self._take_up(source, item, wall)
             taken += len(items)
             if event := source.pop_taken():
+                records = cast(list[ConsumerRecord], event.value)
+                records.clear()  # only the acknowledgement waits for a flush
                 self._done.append((source.partition, event))
                 break
         return taken

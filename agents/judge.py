@@ -159,10 +159,10 @@ class Judge:
             return
         partition.applied[CHECKS] = record.offset
         row = partition.rows.get((record.key or b"").decode("utf-8", "replace"))
-        if row is None or record.offset <= row.applied[CHECKS]:
+        if row is None or record.offset <= row.applied_check:
             return
         if self.settle(partition, row, partition.horizon()) or row.is_over():
-            row.applied[CHECKS] = record.offset
+            row.applied_check = record.offset
             self.changed(partition, row, [])
         else:
             plan(self.engine, partition, row)

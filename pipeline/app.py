@@ -54,10 +54,13 @@ def _view(settings: Settings) -> WebView:
 async def settle() -> None:
     """Have the devices in huge pages, as far as there are any."""
     pages = HugePages()
-    while not app.should_stop:
-        if pages.have_grown():
-            await asyncio.to_thread(pages.settle)
-        await asyncio.sleep(SETTLE)
+    try:
+        while not app.should_stop:
+            if pages.have_grown():
+                await asyncio.to_thread(pages.settle)
+            await asyncio.sleep(SETTLE)
+    finally:
+        pages.end()
 
 
 def start() -> None:

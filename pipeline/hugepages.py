@@ -10,13 +10,16 @@ reserved would become as large as they may ever be.
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 PAGE: Final = 2 << 20  # bytes
 DENSE: Final = 0.75  # of a mapping is in memory
-GROWN: Final = 1.2  # times what was settled before, until it is worth another look
+GROWN: Final = 1.05  # times what was settled before, until it is worth another look
+PIECE: Final = 4 * PAGE  # bytes that are moved without a pause
+PAUSE: Final = 0.005  # seconds; whoever uses what is being moved waits for it, 0.5 s if for all
 ADVISE, COLLAPSE = 14, 25  # MADV_HUGEPAGE; MADV_COLLAPSE, which Linux has from 6.1 on
 ENABLED: Final = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 MAPPINGS: Final = Path("/proc/self/smaps")
@@ -28,6 +31,7 @@ class HugePages:
 
     def __init__(self) -> None:
         self._settled = 0  # pages of 4 kB that were in memory by then
+        self._ended = False
 
     def have_grown(self) -> bool:
         """Whether there is so much more than before that it is worth the while. It took 14 µs."""
@@ -36,7 +40,7 @@ class HugePages:
     def settle(self) -> int:
         """Move what is full into huge pages; how many bytes are in such mappings.
 
-        It took 250 ms for each 100 MB that was new, in which other threads may run: call it in one
+        It took 300 ms for each 100 MB that was new, in which other threads may run: call it in one
         of its own. 0 where there are no huge pages to be had, or the machine's owner wants none.
         """
         self._settled = resident()
@@ -46,7 +50,21 @@ class HugePages:
             mappings = MAPPINGS.read_text()
         except OSError:
             return 0
-        return sum(_settle(start, end) for start, end in dense(mappings))
+        return sum(self._settle(start, end) for start, end in dense(mappings))
+
+    def end(self) -> None:
+        """The process is about to: what isn't settled yet stays as it is."""
+        self._ended = True
+
+    def _settle(self, start: int, end: int) -> int:
+        if _madvise(start, end - start, ADVISE):
+            return 0
+        for first in range(start, end, PIECE):  # at once; Linux itself takes minutes to come by
+            if self._ended:
+                return first - start
+            _madvise(first, min(PIECE, end - first), COLLAPSE)
+            time.sleep(PAUSE)
+        return end - start
 
 
 def resident() -> int:
@@ -70,13 +88,6 @@ def dense(mappings: str) -> Iterator[tuple[int, int]]:
         elif not name.endswith(":"):
             private = words[0].startswith("rw-p") and words[3] == "0"
             start, end = (int(one, 16) for one in name.split("-")) if private else (0, 0)
-
-
-def _settle(start: int, end: int) -> int:
-    if _madvise(start, end - start, ADVISE):
-        return 0
-    _madvise(start, end - start, COLLAPSE)  # at once; without it Linux does so in the next minutes
-    return end - start
 
 
 def _madvise(start: int, length: int, advice: int) -> int:

@@ -35,9 +35,13 @@ decode = msgspec.msgpack.Decoder().decode
 
 
 class Row:
-    """A device, what is applied to it, and the events it has decided that nobody has yet."""
+    """A device, the last offset of each consumed topic that is applied to it, and the events it has
+    decided that nobody has yet. Every reading looks here: three numbers lie nearer than a list."""
 
-    __slots__ = ("applied", "device", "foreign", "outbox", "place")
+    __slots__ = (
+        "applied_check", "applied_command", "applied_reading", "device", "foreign", "outbox",
+        "place",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,6 +55,14 @@ class Row:
         self.outbox = outbox
         self.foreign = foreign  # partition to the last place there that is applied
         self.place = UNPLACED  # in its partition's plan (`tables/plan.py`)
+
+    @property
+    def applied(self) -> list[int]:
+        return [self.applied_reading, self.applied_check, self.applied_command]
+
+    @applied.setter
+    def applied(self, offsets: list[int]) -> None:
+        self.applied_reading, self.applied_check, self.applied_command = offsets
 
     def is_over(self) -> bool:
         """Retired, and nothing is left to say: the row can be deleted."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Container, Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -141,8 +141,12 @@ class Table(faust.Table[bytes, bytes]):
             stored = None
         start = max(begin, -1 if stored is None else stored + 1)
         progress = Progress(partition, max(start, 0), end)
+        written: set[bytes] | None = set() if stored is None else None  # all keys of an empty store
         async for records in read(consumer, tp, max(start, 0), end):
-            self.write(partition, self._winners(partition, records), records[-1].offset)
+            winners = self._winners(partition, records, written)
+            self.write(partition, winners.items(), records[-1].offset)
+            if written is not None:
+                written.update(winners)
             progress.reach(records[-1].offset + 1)
         progress.reach(end)
         if end > 0 and self.stored_offset(partition) != end - 1:
@@ -150,16 +154,23 @@ class Table(faust.Table[bytes, bytes]):
         return end
 
     def _winners(
-        self, partition: int, records: list[ConsumerRecord]
-    ) -> Iterator[tuple[bytes, bytes | None]]:
+        self,
+        partition: int,
+        records: list[ConsumerRecord],
+        written: Container[bytes] | None = None,
+    ) -> dict[bytes, bytes | None]:
+        """The newest row of each key. `written` has all keys of the store, if that is known: most
+        needn't be looked up then."""
         db = self.partition_db(partition)
-        seen: dict[bytes, bytes | None] = {}
+        found: dict[bytes, bytes | None] = {}
         for record in records:
             key = record.key
-            known = seen[key] if key in seen else db.get(key)
+            known = found.get(key)
+            if key not in found and (written is None or key in written):
+                known = db.get(key)
             if known is None or record.value is None or _newer(record.value, known):
-                seen[key] = record.value
-        yield from seen.items()
+                found[key] = record.value
+        return found
 
     def load(self, partition: Partition) -> Iterator[None]:
         """Fill a partition from the local store; yields now and then, for the event loop."""

@@ -196,12 +196,12 @@ class Partition:
     def row_has_applied(self, row: Row, origin: int, place: Place) -> bool:
         """The row is ahead of us where a crash came between the two."""
         if origin == self.number:
-            return place[1] <= row.applied[READINGS]
+            return place[1] <= row.applied_reading
         return row.foreign is not None and place <= row.foreign.get(origin, NOWHERE)
 
     def note_applied_by_row(self, row: Row, origin: int, place: Place) -> None:
         if origin == self.number:
-            row.applied[READINGS] = place[1]
+            row.applied_reading = place[1]
         elif row.foreign is None:
             row.foreign = {origin: place}
         else:
@@ -212,7 +212,9 @@ class Partition:
         self.epoch += source == READINGS
         self.applied[source] = -1
         for row in self.every_row():
-            row.applied[source] = -1
+            applied = row.applied
+            applied[source] = -1
+            row.applied = applied
             self.dirty[row.device.id] = row
 
 

@@ -96,11 +96,13 @@ class Device:
         if len(gaps) == keep:
             gaps[self.oldest] = gap
             self.oldest = (self.oldest + 1) % keep
-        else:  # fewer yet, or as many as another rule kept
-            newest = offline.in_order(gaps, self.oldest)[-keep:]
-            self.gaps = newest[1:] if len(newest) == keep else newest
-            self.gaps.append(gap)
+        elif len(gaps) < keep and self.oldest == 0:
+            gaps.append(gap)
+        else:  # as many as another rule kept
+            self.gaps = offline.in_order(gaps, self.oldest)[-keep:]
             self.oldest = 0
+            self.learn(rule, gap)
+            return
         if self.patience > rule.floor and rule.after is None:
             self.patience = min(self.patience, max(rule.floor, gap * rule.factor))
 

@@ -232,6 +232,12 @@ async def test_what_was_given_away_while_its_forwards_were_sent_is_not_acknowled
     assert worker.pending() == []
 
 
+async def test_what_waits_for_its_acknowledgement_alone_keeps_no_records(worker):
+    event = await worker.read(HOME, reading(0, temperature=36), reading(1, temperature=20))
+    assert worker.pending() == [event]
+    assert event.value == []
+
+
 @pytest.mark.parametrize(
     ("what", "many"),
     [("unflushed", MOST_BYTES + 1), ("pending", [None] * (MOST_CHUNKS + 1))],

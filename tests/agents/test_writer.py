@@ -438,7 +438,7 @@ async def test_what_is_told_again_is_no_hole_though_what_was_told_went_out_in_se
 
 
 async def test_an_owner_writes_over_what_an_older_one_wrote_late(app, writer, hole):
-    hole.append(Theirs(0, b"cellar", Row(Device("cellar"), [9, -1], []).packed(6)))
+    hole.append(Theirs(0, b"cellar", Row(Device("cellar"), [9, -1, -1], []).packed(6)))
     app.producer.next[app.names.changelog] = 1
     owned = partition()
     owned.generation = 7

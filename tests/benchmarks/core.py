@@ -4,9 +4,9 @@
 
 Ordinary readings of three metrics, from devices drawn at random, one in a hundred of them hot, by
 the default rules; as in a worker, a thousand are made and then judged, and memory is in huge pages
-where Linux gives them. The last line is JSON; what
-compares is the ratios, the microseconds are this machine's: of processor time, the loop's own
-included, in the best of all rounds but the first, in which the devices are new.
+where Linux gives them. The last line is JSON; what compares is the ratios, the microseconds are
+this machine's: of processor time, the loop's own included, in the best of the rounds that come once
+most devices' cadences are known.
 
 Each way runs in processes of its own, in turns. FOLDER is where a compiled core is installed
 (`make bench-core`); without one only plain Python is measured.
@@ -32,7 +32,7 @@ from pipeline.rules import Device, Engine, Reading, engine
 
 ROOT = Path(__file__).parent.parent.parent
 TURNS = 2
-ROUNDS = 5
+WARM_UP, ROUNDS = 6, 10  # of two readings a device
 CHUNK = 1_000
 START = 1_795_341_600.0
 WINDOW = 300.0  # the worker's default
@@ -134,7 +134,7 @@ def measured(devices: int, count: int) -> dict[str, float]:
         "ours_without_windows": Judging(devices, given, Engine()),
     }
     took = {name: [run() for _ in range(ROUNDS)] for name, run in runs.items()}
-    return {name: min(rounds[1:]) / count * 1e6 for name, rounds in took.items()}
+    return {name: min(rounds[WARM_UP:]) / count * 1e6 for name, rounds in took.items()}
 
 
 def another_process(way: str, folder: Path, devices: int, count: int) -> dict[str, float]:

@@ -53,6 +53,12 @@ def test_what_we_hold_comes_into_huge_pages_where_there_are_any() -> None:
     assert kept.count(b"x") == SIZE
 
 
+def test_a_process_that_ends_waits_for_no_more_of_it() -> None:
+    pages = HugePages()
+    pages.end()
+    assert pages.settle() == 0
+
+
 def test_where_the_machine_s_owner_wants_none_there_are_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -120,9 +120,7 @@ async def test_every_reading_meets_one_state_once_though_forwarders_are_killed(
         )
         other = workers[(number + 1) % 2]
         with killed, other:
-            while killed.code() is None and not (
-                await killed.is_ready() and await other.is_ready()
-            ):
+            while killed.code() is None and not await are_ready(killed, other):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             while killed.code() is None and (part := next(parts, None)):
                 await publish_by_all(kafka.bootstrap, topic, part, seed=4)
@@ -142,6 +140,10 @@ async def test_every_reading_meets_one_state_once_though_forwarders_are_killed(
     assert await read_topic(kafka.bootstrap, prefix + "readings-rejected") == []
     forwarded = await read_topic(kafka.bootstrap, prefix + "smart-iot-forwarded")
     assert len(forwarded) > HOUR / 4, "the workers had hardly anything to forward"
+
+
+async def are_ready(*workers: Worker) -> bool:
+    return all([await worker.is_ready() for worker in workers])
 
 
 async def seen(bootstrap: str, prefix: str) -> dict[str, int]:
