@@ -45,7 +45,10 @@ class Stage:
     """What the instructions since a FROM come to."""
 
     root: str
-    environment: dict[str, str] = field(default_factory=lambda: {"PATH": PATH})
+    environment: dict[str, str] = field(
+        # the second as Docker's image has it by ldconfig: another Python's library may be here too
+        default_factory=lambda: {"PATH": PATH, "LD_LIBRARY_PATH": "/usr/local/lib"}
+    )
     folder: str = "/"
     user: str = "0:0"
 
