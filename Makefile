@@ -88,7 +88,7 @@ bench: venv ## the same beside Quix Streams and Kafka Streams too; twenty minute
 	@$(call try,build/compiled/built build/kafka-streams/KafkaStreams.class .venv-bench/installed)
 	$(RUN) tests.benchmarks.throughput $(BENCH_ARGS)
 
-bench-web: venv ## viewers: ours, Django Channels and polling; half an hour (BENCH_ARGS='--quick': 3 minutes)
+bench-web: venv ## viewers: ours, Django Channels and polling; half an hour (BENCH_ARGS='--quick': 4 minutes)
 	@$(call try,.venv-bench-web/installed)
 	$(RUN) tests.benchmarks.web $(BENCH_ARGS)
 

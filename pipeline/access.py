@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Any, Final
 
+from pipeline.globs import ONE_OF, meet
+
 READ, ACKNOWLEDGE = "read", "acknowledge"
 RIGHTS: Final = (READ, ACKNOWLEDGE)
 SHORTEST: Final = 8  # characters of a token
-_ONE_OF: Final = re.compile(r"\[!?\]?+[^\]]*\]")  # as fnmatch reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,16 @@ class Scope:
     def sees(self, device_id: str) -> bool:
         return self.sees_all or any(fnmatchcase(device_id, glob) for glob in self.devices)
 
+    def reaches(self, glob: str) -> bool:
+        """Whether a glob can match something within."""
+        return self.sees_all or any(meet(glob, ours) for ours in self.devices)
+
     def covers(self, glob: str) -> bool:
         """Whether all that a glob can match is within; in doubt it isn't.
 
         A glob whose only wildcards are `*` matches whatever another glob stands for, if it matches
         that one's text; but what stands in brackets is one letter of many, and no text."""
-        text = _ONE_OF.sub("?", glob)
+        text = ONE_OF.sub("?", glob)
         return self.sees_all or any(
             glob == ours or (not set("?[") & set(ours) and fnmatchcase(text, ours))
             for ours in self.devices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -67,6 +68,11 @@ class Alert:
         """The key of its record in `alerts-open`."""
         return f"{self.device_id}|{self.rule}".encode()
 
+    @property
+    def age(self) -> tuple[str, str]:
+        """The oldest first."""
+        return self.started_at, self.alert_id
+
     def live(self, cursor: str) -> bytes:
         return _added(self.text, b'"cursor":"' + cursor.encode() + b'"')
 
@@ -123,6 +129,7 @@ class OpenAlerts:
 
     def __init__(self, remembered: int) -> None:
         self._open: dict[str, Alert] = {}
+        self._by_age: list[Alert] = []
         self._closed = Highest(remembered)
         self._listed: tuple[Alert, ...] | None = ()
 
@@ -135,7 +142,10 @@ class OpenAlerts:
         if alert.resolved:
             self._close(alert.alert_id, alert.seq)
         else:
+            self._drop(alert.alert_id)
             self._open[alert.alert_id] = alert
+            # in its place at once: to sort them all when somebody comes would hold the event loop
+            insort(self._by_age, alert, key=_age)
             self._listed = None
 
     def get(self, alert_id: str) -> Alert | None:
@@ -158,8 +168,7 @@ class OpenAlerts:
     def listed(self) -> tuple[Alert, ...]:
         """Oldest first. Made once for all who ask until something changes."""
         if self._listed is None:
-            by_age = sorted(self._open.values(), key=lambda a: (a.started_at, a.alert_id))
-            self._listed = tuple(by_age)
+            self._listed = tuple(self._by_age)
         return self._listed
 
     def _seq(self, alert_id: str) -> int:
@@ -168,8 +177,17 @@ class OpenAlerts:
 
     def _close(self, alert_id: str, seq: int) -> None:
         self._closed.note(alert_id, seq)
-        if self._open.pop(alert_id, None):
+        self._drop(alert_id)
+
+    def _drop(self, alert_id: str) -> None:
+        alert = self._open.pop(alert_id, None)
+        if alert is not None:
+            del self._by_age[bisect_left(self._by_age, alert.age, key=_age)]
             self._listed = None
+
+
+def _age(alert: Alert) -> tuple[str, str]:
+    return alert.age
 
 
 @dataclass(frozen=True, slots=True)

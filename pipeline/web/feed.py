@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 
 from pipeline.metrics import (
     EVENTS,
@@ -35,7 +35,7 @@ from pipeline.settings import Settings
 from pipeline.web.alerts import Alert, Highest, OpenAlerts, Unreadable
 from pipeline.web.cursor import Cursor
 from pipeline.web.hub import Hub
-from pipeline.web.identity import identity
+from pipeline.web.lookout import ids_of, look_out
 from pipeline.web.recent import Recent, Told, onward
 from pipeline.web.source import (
     FIRST_PAUSE,
@@ -44,8 +44,6 @@ from pipeline.web.source import (
     Offsets,
     Topics,
     cause,
-    check_reached,
-    check_unchanged,
     consuming,
     existing,
     is_expected,
@@ -57,7 +55,6 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 100_000  # alerts whose highest seq is remembered
 REWIND = 60.0  # seconds of `alerts` read again at a start; `alerts-open` must not lag by more
-LOOK = 5.0  # seconds between two looks at where the topics end
 REACH, REACH_POLL = 2.0, 0.02  # seconds that we wait to be as far as another view has been
 
 Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
@@ -83,7 +80,7 @@ class Feed:
         self._at_first: list[tuple[float, Alert]] = []
         """What `alerts-open` held then, and since when."""
         self._marks: Offsets = {}
-        self._ahead_of: tuple[tuple[Alert, ...], dict[str, int]] = ((), {})
+        self._ahead: dict[str, int] = {}
         self._unread: Offsets = {}
         """What is still to be read before the open alerts are known: partition to its end."""
         self.caught_up = False
@@ -130,11 +127,7 @@ class Feed:
 
     def ahead(self) -> dict[str, int]:
         """Open alerts that `alerts-open` told us of before `alerts` did, and their seq."""
-        listed = self._open.listed()
-        if self._ahead_of[0] is not listed:  # once for all viewers that come between two events
-            ahead = {a.alert_id: a.seq for a in listed if a.seq > self._relayed.get(a.alert_id)}
-            self._ahead_of = (listed, ahead)
-        return dict(self._ahead_of[1])
+        return dict(self._ahead)
 
     # A feed's life.
 
@@ -173,11 +166,11 @@ class Feed:
     async def _session(self) -> None:
         both = (self._alerts_topic, self._open_topic)
         cluster, topics = await existing(self._kafka, both, self._wait_for)
-        name = f"{cluster}/{await identity(self._kafka, self._alerts_topic)}"
         async with consuming(self._kafka) as consumer, asyncio.TaskGroup() as tasks:
-            await self._begin(consumer, name, topics)
+            ids = await ids_of(consumer, topics)
+            await self._begin(consumer, f"{cluster}/{ids[self._alerts_topic]}", topics)
             tasks.create_task(self._follow(consumer))
-            tasks.create_task(self._look(consumer, topics))
+            tasks.create_task(look_out(self, consumer, topics, ids))
 
     def _wait_for(self, problem: str) -> None:
         if self.problem != problem:
@@ -198,7 +191,7 @@ class Feed:
         self._resume(name, first, end)
         self._marks = {tp: self._positions[tp.partition] for tp in alerts}
         self._unread = {**self._marks, **opened_end}
-        self._open, self._at_first = OpenAlerts(REMEMBERED), []
+        self._open, self._at_first, self._ahead = OpenAlerts(REMEMBERED), [], {}
         # assign() wakes the fetcher, which would look for committed offsets: no await until seek()
         consumer.assign([*alerts, *opened])
         for tp, mark in self._marks.items():
@@ -258,22 +251,7 @@ class Feed:
         for at, alert in self._at_first:
             if at < newest - REWIND:
                 self._relayed.note(alert.alert_id, alert.seq)
-
-    async def _look(self, consumer: AIOKafkaConsumer, topics: Topics) -> NoReturn:
-        """See what aiokafka doesn't tell: topics recreated, partitions added, a silent broker."""
-        assigned = list(consumer.assignment())
-        while True:
-            await asyncio.sleep(LOOK)
-            check_unchanged(consumer, topics)
-            try:
-                async with asyncio.timeout(LOOK):
-                    ends = await consumer.end_offsets(assigned)
-            except (TimeoutError, KafkaError):
-                self.problem = "Kafka doesn't answer"
-                continue
-            if self.caught_up:
-                self.problem = None
-            await check_reached(consumer, ends)
+                self._weigh(alert.alert_id)
 
     # The records' way.
 
@@ -300,6 +278,7 @@ class Feed:
             self._tombstone(record)
         elif alert := _read(record):
             self._open.apply(alert)
+            self._weigh(alert.alert_id)
             if self._anew:
                 self._at_first.append((record.timestamp / 1000, alert))
         return None
@@ -307,15 +286,20 @@ class Feed:
     def _tombstone(self, record: Record) -> None:
         headers = dict(record.headers)
         try:
-            self._open.close(headers["alert_id"].decode(), int(headers["seq"]))
+            alert_id = headers["alert_id"].decode()
+            self._open.close(alert_id, int(headers["seq"]))
+            self._weigh(alert_id)
         except (KeyError, ValueError):
             self._open.close_key(record.key or b"")
+            for alert_id in tuple(self._ahead):
+                self._weigh(alert_id)
 
     def _event(self, record: Record) -> Alert | None:
         alert = _read(record)
         is_new = alert is not None and self._relayed.note(alert.alert_id, alert.seq)
         if alert is not None:
             self._open.apply(alert)
+            self._weigh(alert.alert_id)
         is_told = record.offset < self._marks[TopicPartition(record.topic, record.partition)]
         if not is_told:
             self._positions[record.partition] = record.offset + 1
@@ -329,6 +313,14 @@ class Feed:
             EVENTS_REPEATED.inc()
             return None
         return alert
+
+    def _weigh(self, alert_id: str) -> None:
+        """Whether its open event is one that `alerts` hasn't told."""
+        alert = self._open.get(alert_id)
+        if alert is not None and alert.seq > self._relayed.get(alert_id):
+            self._ahead[alert_id] = alert.seq
+        else:
+            self._ahead.pop(alert_id, None)
 
     def _remember(self, record: Record, alert: Alert) -> None:
         at = record.timestamp / 1000

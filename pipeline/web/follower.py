@@ -1,9 +1,9 @@
 """A topic in, read for ever and without a group; each of its records to whoever follows it.
 
 It begins once what goes before it is ready, which it must not delay: that is the alerts. Whatever
-stops it, it starts again where it was; where it can't (the topic is gone, another cluster answers)
-it forgets everything and reads anew. Of a topic that holds more than is wanted it reads the newest
-records alone, and then knows since when it knows everything.
+stops it, it starts again where it was; where it can't (the topic is gone, or was created again, or
+another cluster answers) it forgets everything and reads anew. Of a topic that holds more than is
+wanted it reads the newest records alone, and then knows since when it knows everything.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import NoReturn, TypeAlias
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 from prometheus_client import Gauge
 
 from pipeline.metrics import RECORDS_UNREADABLE
 from pipeline.settings import Settings
+from pipeline.web.lookout import ids_of, look_out
 from pipeline.web.source import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -29,8 +30,6 @@ from pipeline.web.source import (
     Offsets,
     Topics,
     cause,
-    check_reached,
-    check_unchanged,
     consuming,
     existing,
     is_expected,
@@ -40,7 +39,6 @@ from pipeline.web.source import (
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200  # records between two turns of the event loop: 3 ms
-LOOK = 5.0  # seconds between two looks at where the topic ends
 TURN_POLL = 0.2  # seconds between two looks whether what goes before is ready
 ALWAYS = float("-inf")
 
@@ -70,7 +68,8 @@ class Follower(ABC):
         self._gauge = gauge
         self._most = most
         self._ease = ease
-        self._cluster = ""
+        self._log = ""
+        """The cluster's id and the topic's: offsets of another log mean nothing here."""
         self._positions: dict[int, int] = {}
         self._unread: Offsets = {}
         self._since: dict[int, float] = {}
@@ -139,11 +138,12 @@ class Follower(ABC):
     async def _session(self) -> None:
         cluster, topics = await existing(self._kafka, [self._topic], self._waiting)
         async with consuming(self._kafka) as consumer, asyncio.TaskGroup() as tasks:
-            await self._begin(consumer, cluster, topics)
+            ids = await ids_of(consumer, topics)
+            await self._begin(consumer, f"{cluster}/{ids[self._topic]}", topics)
             tasks.create_task(self._follow(consumer))
-            tasks.create_task(self._look(consumer, topics))
+            tasks.create_task(look_out(self, consumer, topics, ids))
 
-    async def _begin(self, consumer: AIOKafkaConsumer, cluster: str, topics: Topics) -> None:
+    async def _begin(self, consumer: AIOKafkaConsumer, name: str, topics: Topics) -> None:
         """Go on where we were, or read anew where that is no more."""
         self.problem = f"reading the {self._what}"
         tps = partitions_of(self._topic, topics)
@@ -151,10 +151,10 @@ class Follower(ABC):
         end = await consumer.end_offsets(tps)
         known = {tp: self._positions[tp.partition] for tp in tps if tp.partition in self._positions}
         behind = any(not first[tp] <= offset <= end[tp] for tp, offset in known.items())
-        if cluster != self._cluster or len(known) < len(self._positions) or behind:
+        if name != self._log or len(known) < len(self._positions) or behind:
             self._forget()
             known = {}
-        self._cluster = cluster
+        self._log = name
         self._unread = dict(end)
         # assign() wakes the fetcher, which would look for committed offsets: no await until seek()
         consumer.assign(tps)
@@ -197,21 +197,6 @@ class Follower(ABC):
         if not self._unread:
             self.caught_up, self.problem = True, None
             log.info("%s: caught up, %d are known", self._what, self.known())
-
-    async def _look(self, consumer: AIOKafkaConsumer, topics: Topics) -> NoReturn:
-        tps = partitions_of(self._topic, topics)
-        while True:
-            await asyncio.sleep(LOOK)
-            check_unchanged(consumer, topics)
-            try:
-                async with asyncio.timeout(LOOK):
-                    ends = await consumer.end_offsets(tps)
-            except (TimeoutError, KafkaError):
-                self.problem = "Kafka doesn't answer"
-                continue
-            if self.caught_up:
-                self.problem = None
-            await check_reached(consumer, ends)
 
     def _take(self, record: Record) -> None:
         try:

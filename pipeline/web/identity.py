@@ -1,12 +1,13 @@
-"""A topic's name in, the id that it got when it was created out: who is created anew gets another.
+"""Topics' names in, the ids that they got when they were created out: one that is created anew gets
+another.
 
-Kafka tells it since 3.1, in a form of its metadata that aiokafka doesn't ask for.
+Kafka tells them since 3.1, in a form of its metadata that aiokafka doesn't ask for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import BytesIO
-from typing import Any
 from uuid import UUID
 
 from aiokafka.client import AIOKafkaClient
@@ -22,8 +23,6 @@ from aiokafka.protocol.types import (
     Schema,
     TaggedFields,
 )
-
-from pipeline.web.source import REQUEST_TIMEOUT_MS
 
 NO_ID = UUID(int=0)
 TEXT, TAGS = CompactString("utf-8"), ("tags", TaggedFields)
@@ -94,24 +93,24 @@ class Question(RequestStruct):  # type: ignore[misc]
 class Asking(Request[Question]):  # type: ignore[misc]
     API_KEY = 3
 
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
+    def __init__(self, topics: Iterable[str]) -> None:
+        self._topics = topics
 
     def build(self, request_struct_class: type[Question]) -> Question:
-        return request_struct_class([(NO_ID, self._topic, {})], False, False, {})
+        topics = [(NO_ID, topic, dict[int, bytes]()) for topic in self._topics]
+        return request_struct_class(topics, False, False, {})
 
 
-async def identity(kafka: dict[str, Any], topic: str) -> str:
-    """Its name, where the broker knows no ids."""
-    client = AIOKafkaClient(**kafka, request_timeout_ms=REQUEST_TIMEOUT_MS)
+async def identities(client: AIOKafkaClient, topics: Iterable[str]) -> dict[str, str]:
+    """Topic to its id; to its name, where the broker knows no ids."""
+    topics = list(topics)
     try:
-        await client.bootstrap()
-        answer = await client.send(client.get_random_node(), Asking(topic))
+        answer = await client.send(client.get_random_node(), Asking(topics))
     except (IncompatibleBrokerVersion, NotImplementedError):
-        return topic
-    finally:
-        await client.close()
-    error, _, topic_id, *_ = answer.topics[0]
-    if error:
-        raise for_code(error)
-    return topic if topic_id == NO_ID else str(topic_id)
+        return {topic: topic for topic in topics}
+    ids = {}
+    for error, topic, topic_id, *_ in answer.topics:
+        if error:
+            raise for_code(error)
+        ids[topic] = topic if topic_id == NO_ID else str(topic_id)
+    return ids

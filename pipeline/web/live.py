@@ -1,10 +1,16 @@
 """A request for `/ws/alerts/` in; a viewer's welcome, what it missed or what is open, and the live
-events out."""
+events out.
+
+What it is told of is settled in one moment, in which it also joins those who are told the rest. If
+that is much, it is looked through and written after that, in parts, however many viewers come.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Final, NoReturn
 
 from aiohttp import web
@@ -18,7 +24,10 @@ from pipeline.web.gate import refusal
 from pipeline.web.hub import Hub, Member
 from pipeline.web.viewer import TRY_AGAIN_LATER, Refused, Viewer, framed
 
-WISHES: Final = 16  # of which the backlog is kept for the next who comes with it
+WISHES: Final = 16  # for which what is open is kept, for the next who comes with the same
+SLICE: Final = 500  # open alerts looked at between two turns of the event loop: 1 ms
+PART: Final = 50  # alerts written at once: 40 kB, 0.1 ms
+AT_ONCE: Final = 100  # viewers that are told a part between two turns of the event loop: 10 ms
 
 
 class Live:
@@ -28,6 +37,7 @@ class Live:
         self._feed = feed
         self._ping_every = ping_every
         self._backlogs = Backlogs()
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     async def alerts(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -68,34 +78,67 @@ class Live:
         missed = self._feed.missed(cursor)
         if missed is None:
             return False
-        viewer.begin(
-            # with its own cursor: should this line break too, it has seen no more
-            _welcome(cursor.text(), recovered=True, backlog=0),
-            (framed(alert.live(at)) if wanted.has(alert) else None for at, alert in missed),
-        )
+        # with its own cursor: should this line break too, it has seen no more
+        welcome = _welcome(cursor.text(), recovered=True, backlog=0)
+        frames = (framed(alert.live(at)) if wanted.has(alert) else b"" for at, alert in missed)
+        viewer.begin(partial(self._tell, viewer, welcome, frames))
         return True
 
     def _begin(self, viewer: Viewer, wanted: Wanted, recovered: bool | None) -> None:
-        backlog = self._backlogs.of(wanted, self._feed.open_alerts())
+        alerts, cursor = self._feed.open_alerts(), self._feed.cursor()
         viewer.covered = self._feed.ahead() or None
-        viewer.begin(_welcome(self._feed.cursor(), recovered, len(backlog)), backlog)
+        if len(alerts) > PART:
+            viewer.begin(partial(self._tell_open, viewer, wanted, alerts, cursor, recovered))
+            return
+        frames = [framed(alert.backlog()) for alert in alerts if wanted.has(alert)]
+        viewer.greet(b"".join((_welcome(cursor, recovered, len(frames)), *frames)))
+
+    async def _tell_open(
+        self,
+        viewer: Viewer,
+        wanted: Wanted,
+        alerts: tuple[Alert, ...],
+        cursor: str,
+        recovered: bool | None,
+    ) -> None:
+        backlog = await self._backlogs.of(wanted, alerts)
+        welcome = _welcome(cursor, recovered, len(backlog))
+        await self._tell(viewer, welcome, (framed(alert.backlog()) for alert in backlog))
+
+    async def _tell(self, viewer: Viewer, welcome: bytes, frames: Iterator[bytes]) -> None:
+        await viewer.write(welcome)
+        part = [b""]
+        while part:
+            async with self._room:
+                part = [*islice(frames, PART)]
+                await asyncio.sleep(0)
+            await viewer.write(b"".join(part))
 
 
 class Backlogs:
-    """The frames of what is open, for each wish: made once for all who come with it."""
+    """What is open of what is wanted: looked through once for all who come with the same wish."""
 
     def __init__(self) -> None:
         self._of: tuple[Alert, ...] = ()
-        self._frames: dict[Wanted, tuple[bytes, ...]] = {}
+        self._found: dict[Wanted, Sequence[Alert]] = {}
+        self._looking = asyncio.Lock()
 
-    def of(self, wanted: Wanted, alerts: tuple[Alert, ...]) -> tuple[bytes, ...]:
-        if self._of is not alerts or len(self._frames) >= WISHES:
-            self._of, self._frames = alerts, {}
-        frames = self._frames.get(wanted)
-        if frames is None:
-            frames = tuple(framed(alert.backlog()) for alert in alerts if wanted.has(alert))
-            self._frames[wanted] = frames
-        return frames
+    async def of(self, wanted: Wanted, alerts: tuple[Alert, ...]) -> Sequence[Alert]:
+        async with self._looking:
+            if self._of is not alerts or len(self._found) >= WISHES:
+                self._of, self._found = alerts, {}
+            found = self._found.get(wanted)
+            if found is None:
+                found = self._found[wanted] = await _wanted(wanted, alerts)
+            return found
+
+
+async def _wanted(wanted: Wanted, alerts: tuple[Alert, ...]) -> Sequence[Alert]:
+    found: list[Alert] = []
+    for start in range(0, len(alerts), SLICE):
+        found += [alert for alert in alerts[start : start + SLICE] if wanted.has(alert)]
+        await asyncio.sleep(0)
+    return found
 
 
 def _welcome(cursor: str, recovered: bool | None, backlog: int) -> bytes:

@@ -247,7 +247,8 @@ PATHS: Final[dict[str, Schema]] = {
     },
     "/api/rules/": {
         "get": operation(
-            "The rules that this worker judges by, as a rules file says them",
+            "The rules that this worker judges by, as a rules file says them: of it what concerns "
+            "the devices that may be seen",
             {
                 "200": told("the rules", "Rules"),
                 "404": refused("this view judges nothing"),

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from pipeline import commands
 from pipeline.commands import EVERYBODY
 from pipeline.rules.description import described
+from pipeline.rules.excerpt import excerpt
 from pipeline.rules.faults import RulesError
 from pipeline.rules.rulebook import Rulebook
 from pipeline.rulesource import RulesFile
@@ -46,21 +47,24 @@ class Rules:
         router.add_post("/-/reload", self.reload)
 
     async def rules(self, request: web.Request) -> web.Response:
-        """In the form of the rules file; `?device=` what they come to for one device."""
+        """In the form of the rules file, of it what concerns the devices that may be seen;
+        `?device=` what they come to for one device."""
+        scope = scope_of(request)
         try:
             book = self._book()
         except RulesError as error:
-            return _wrong(error, 503)
+            return _wrong(error if scope.sees_all else RulesError([]), 503)
         if book is None:
             return refusal(404, "this view judges nothing: ask a worker")
         device = request.query.get("device") or None
-        if device is not None and not scope_of(request).sees(device):
+        if device is not None and not scope.sees(device):
             return refusal(403, "this token may not see that device")
+        told = described(book if device is None else book.of(device))
         answer = {
             "hash": book.fingerprint(),
             "file": None if self._file.path is None else str(self._file.path),
             "for": device,
-            **described(book if device is None else book.of(device)),
+            **(told if scope.sees_all else excerpt(told, scope.reaches)),
         }
         return web.json_response(answer)
 

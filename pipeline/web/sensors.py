@@ -31,13 +31,12 @@ from pipeline.settings import Settings
 from pipeline.web.door import Door, connection
 from pipeline.web.fleet import message
 from pipeline.web.hub import Member, put_all
+from pipeline.web.lookout import LOOK, check_reached, check_unchanged
 from pipeline.web.source import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     Topics,
     cause,
-    check_reached,
-    check_unchanged,
     consuming,
     existing,
     is_expected,
@@ -59,7 +58,6 @@ A_SECOND = 200  # messages to a viewer of all devices
 MOST_WAITING = 100_000  # devices whose newest reading waits for its turn; a further one is skipped
 LOOKED_FOR = 50  # devices that are watched; where there are more, every reading is decoded
 AT_ONCE = 200  # records between two turns of the event loop
-LOOK = 5.0  # seconds between two looks at where the topic ends
 POSITIONED_WITHIN = 15.0  # seconds a viewer waits for the reading to begin
 
 Key = TypeVar("Key", str, Scope)
@@ -110,7 +108,7 @@ class Sensors:
             raise
         # from here on it is told every reading
         words = f"Connected to the readings of {whose}"
-        viewer.begin(framed(connection(message=words, cursor=None, recovered=None)), ())
+        viewer.greet(framed(connection(message=words, cursor=None, recovered=None)))
         return Member(groups, key, viewer, self._left)
 
     def _left(self) -> None:

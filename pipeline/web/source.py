@@ -76,23 +76,6 @@ def partitions_of(topic: str, topics: Topics) -> list[TopicPartition]:
     return [TopicPartition(topic, partition) for partition in sorted(topics[topic])]
 
 
-def check_unchanged(consumer: AIOKafkaConsumer, topics: Topics) -> None:
-    """Gone or Changed where topics aren't as they were: aiokafka doesn't tell."""
-    for topic, partitions in topics.items():
-        now = consumer.partitions_for_topic(topic)
-        if not now:
-            raise Gone(f"{topic} is gone")
-        if now != partitions:
-            raise Changed(f"{topic} has other partitions than before")
-
-
-async def check_reached(consumer: AIOKafkaConsumer, ends: Offsets) -> None:
-    """Gone where a partition ends before where we are: it was recreated."""
-    for tp, end in ends.items():
-        if end < await consumer.position(tp):
-            raise Gone(f"{tp.topic} partition {tp.partition} ends before where we were")
-
-
 def cause(error: Exception) -> Exception:
     """The first error inside a task group's."""
     while isinstance(error, ExceptionGroup):

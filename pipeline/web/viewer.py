@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -29,10 +29,12 @@ NO_TOKEN = 4401
 TOO_SMALL_A_SCOPE = 4403
 
 PENDING: Final = 64 << 10  # bytes that may wait in a transport before messages wait here
-BREATH: Final = 100  # messages to one viewer between two turns of the event loop
 CLOSE_GRACE, STOP_GRACE = 5.0, 1.5  # seconds a viewer has to answer our close; a stop has 2 in all
 LONGEST_REASON: Final = 123  # bytes that a close frame has room for (RFC 6455, 5.5)
 PING: Final = b"\x89\x00"
+
+Telling = Callable[[], Coroutine[Any, Any, None]]
+"""Writes what a viewer is told, a part at a time."""
 
 
 def framed(message: bytes) -> bytes:
@@ -84,12 +86,21 @@ class Viewer:
 
     # What it is told.
 
-    def begin(self, welcome: bytes, rest: Iterable[bytes | None]) -> None:
-        """The frame of its welcome, then others (None: nothing, but it took time to find out),
-        before anything else that it is told."""
-        self._transport.write(welcome)
-        if rest:
-            self._later = asyncio.create_task(self._bring(rest))
+    def greet(self, frames: bytes) -> None:
+        """The first that it is told, and at once."""
+        self._transport.write(frames)
+
+    def begin(self, telling: Telling) -> None:
+        """Whatever that writes comes before anything else that it is told."""
+        self._later = asyncio.create_task(self._bring(telling))
+
+    async def write(self, frames: bytes) -> None:
+        """As it takes them; ConnectionError where it is gone."""
+        if not self._takes():
+            await self._writer.drain()
+        if self._transport.is_closing():
+            raise ConnectionResetError
+        self._transport.write(frames)
 
     def put(self, frames: Sequence[bytes], joined: bytes) -> None:
         """Frames, and the same as one."""
@@ -107,7 +118,7 @@ class Viewer:
             return
         self._waiting.extend(frames)
         if self._later is None:
-            self._later = asyncio.create_task(self._bring(()))
+            self._later = asyncio.create_task(self._bring())
 
     def ping(self) -> None:
         """See whether it is there: it isn't where nothing came since the last time."""
@@ -122,26 +133,13 @@ class Viewer:
     def _takes(self) -> bool:
         return self._transport.get_write_buffer_size() <= PENDING
 
-    async def _bring(self, first: Iterable[bytes | None]) -> None:
+    async def _bring(self, telling: Telling | None = None) -> None:
         with suppress(ConnectionError):
-            await self._write_all(first)
+            if telling is not None:
+                await telling()
             while self._waiting:
-                await self._write(self._waiting.popleft())
+                await self.write(self._waiting.popleft())
             self._waiting = self._later = None
-
-    async def _write_all(self, frames: Iterable[bytes | None]) -> None:
-        for number, frame in enumerate(frames, 1):
-            if frame is not None:
-                await self._write(frame)
-            if number % BREATH == 0:
-                await asyncio.sleep(0)
-
-    async def _write(self, frame: bytes) -> None:
-        if not self._takes():
-            await self._writer.drain()
-        if self._transport.is_closing():
-            raise ConnectionResetError
-        self._transport.write(frame)
 
     # How it ends.
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from pipeline.kafka.broker import RunningKafka
+from tests.benchmarks.lateness import held_at_most
 from tests.benchmarks.process import Failed
 from tests.benchmarks.web.figures import figures
 from tests.benchmarks.web.frames import CLOSE, PING, TEXT, pong, split
-from tests.benchmarks.web.lineup import CONTESTANTS, FLOOR, OURS, Contestant
+from tests.benchmarks.web.lineup import CONTESTANTS, FLOOR, OURS, WORKER, Contestant
 from tests.benchmarks.web.marks import name_of, number_in
 from tests.benchmarks.web.pace import paced
-from tests.benchmarks.web.report import ratio, result, stream_table, table
+from tests.benchmarks.web.report import ratio, result, stream_table, table, worker_table
 from tests.benchmarks.web.turn import Scene, Turn, turn
 from tests.benchmarks.web.viewer import Given, Log, Polling, Watching
 
@@ -111,7 +112,7 @@ def test_who_comes_too_late_has_missed_it() -> None:
     found = figures(arrivals, {1: 10.0, 2: 20.0}, viewers=3, patience=10.0)
     assert (found["delivered"], found["missed"]) == (4, 2)
     assert [found[name] for name in ("first", "median", "last", "worst")] == [250, 300, 350, 400]
-    assert (found["p50"], found["p99"]) == (300, 400)
+    assert (found["p50"], found["p99"], found["first_worst"]) == (300, 400, 400)
 
 
 def test_an_event_that_nobody_got_is_missed_by_all() -> None:
@@ -135,7 +136,7 @@ def turned(last: float, missed: int) -> Turn:
     seen = figures({1: [last / 1000]}, {1: 0.0}, 1, 10.0) | {"missed": missed}
     both = {"from_sent": seen, "from_acked": seen, "repeated": 0, "ended": {"1013": missed}}
     both |= {"arrived": 4_000}
-    return Turn(scene, 6.0, 0.3, 0.4, 0.06, 20_000_000, 30_000_000, both)
+    return Turn(scene, 6.0, 0.3, 0.4, 0.06, 20_000_000, 30_000_000, both, 0.05, last / 1000)
 
 
 def test_a_result_is_the_median_of_the_turns_and_all_that_was_missed() -> None:
@@ -145,19 +146,27 @@ def test_a_result_is_the_median_of_the_turns_and_all_that_was_missed() -> None:
     assert (found["cpu_percent"], found["broker_percent"]) == (5.0, 1.0)
     assert found["cpu_us_a_delivery"] == 100.0
     assert (found["memory_mb"], found["kb_a_viewer"]) == (30.0, 10.0)
+    assert (found["loop_held_at_most"], found["loop_held_at_most_as_they_came"]) == (0.03, 0.05)
     assert json.loads(json.dumps(found))["name"] == "ours"
 
 
 def test_the_tables_have_a_line_for_each_and_the_ratio_is_of_the_last_viewer() -> None:
     channels = next(one for one in CONTESTANTS if one.name == "channels")
     results = [result(OURS, [turned(10, 0)]), result(channels, [turned(300, 7)])]
-    for lines in (table(results, "from_sent"), stream_table(results)):
+    for lines in (table(results, "from_sent"), stream_table(results), worker_table(results)):
         columns = {line.count("|") for line in lines.splitlines()}
         assert len(lines.splitlines()) == 4
         assert len(columns) == 1
     assert "| 7 of 3,000 |" in table(results, "from_sent")
     assert ratio(results).endswith("30.0 times sooner than of Channels")
     assert ratio(results[:1]) == ""
+
+
+def test_a_loop_was_held_for_as_long_as_the_last_bucket_that_got_any() -> None:
+    before = {0.01: 5.0, 0.05: 7.0, 0.1: 8.0, float("inf"): 8.0}
+    after = {0.01: 6.0, 0.05: 9.0, 0.1: 10.0, float("inf"): 10.0}
+    assert held_at_most(before) == held_at_most(after) == 0.1
+    assert held_at_most(after, before) == 0.05
 
 
 # --- a whole turn --------------------------------------------------------------------------------
@@ -167,7 +176,7 @@ POLLING = next(one for one in CONTESTANTS if one.name == "polling-ours")
 
 
 @pytest.mark.parametrize(
-    "contestant", [FLOOR, OURS, POLLING._replace(polling=0.2)], ids=lambda one: one.name
+    "contestant", [FLOOR, OURS, WORKER, POLLING._replace(polling=0.2)], ids=lambda one: one.name
 )
 def test_twenty_viewers_get_every_event_once(
     contestant: Contestant, kafka: RunningKafka, tmp_path: Path
@@ -177,6 +186,7 @@ def test_twenty_viewers_get_every_event_once(
         assert (took.seen[since]["delivered"], took.seen[since]["missed"]) == (100, 0)
     assert (took.seen["repeated"], took.seen["ended"]) == (0, {})
     assert took.before > 1_000_000
+    assert ((took.held or 0.0) > 0.0) is contestant.tells_lateness
     assert took.seconds >= 0.5
 
 

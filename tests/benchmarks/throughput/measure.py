@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import NamedTuple
-from urllib.request import urlopen
 
 from pipeline.kafka.broker import free_port
+from tests.benchmarks.lateness import held_at_most, looks
 from tests.benchmarks.process import Failed, cpu_of, peak_of, said, started
 from tests.benchmarks.throughput.lineup import Contestant
 from tests.benchmarks.throughput.stage import PARTITIONS, TOPIC, Stage
@@ -19,7 +18,6 @@ from tests.benchmarks.throughput.stage import PARTITIONS, TOPIC, Stage
 ASK_EVERY = 0.05  # seconds
 FEWEST_COMMITS = 4  # after the first: they come in lumps, and one may be a small part of its own
 START_WITHIN = 180.0  # seconds until the warm-up is over
-LATENESS = re.compile(r'^smart_iot_loop_late_seconds_bucket\{le="(.+)"\} (.+)$', re.MULTILINE)
 
 
 class Seen(NamedTuple):
@@ -71,19 +69,11 @@ def turn(contestant: Contestant, stage: Stage, folder: Path, plan: Plan) -> Turn
             if seen[-1].at - seen[0].at >= plan.seconds and len(seen) > FEWEST_COMMITS:
                 break
         peak = sum(peak_of(worker.pid) for worker in workers)
-        held = max(map(held_at_most, ports)) if contestant.is_ours else None
+        held = max(held_at_most(looks(port)) for port in ports) if contestant.is_ours else None
         if len(seen) < 2:
             raise Failed(f"{contestant.name} has done too little:\n{said(folder)}")
     begin, end = stretch(seen, sum(stage.ends))
     return Turn(end.committed - begin.committed, end.at - begin.at, end.cpu - begin.cpu, peak, held)
-
-
-def held_at_most(port: int) -> float:
-    """Seconds; the upper edge of the last bucket that has any."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        found = LATENESS.findall(answer.read().decode())
-    total = float(found[-1][1])
-    return next(float(edge) for edge, below in found if float(below) == total)
 
 
 def stretch(seen: Sequence[Seen], total: int) -> tuple[Seen, Seen]:

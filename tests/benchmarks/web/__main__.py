@@ -16,8 +16,15 @@ from typing import Any
 from pipeline.kafka import running
 from pipeline.kafka.broker import RunningKafka
 from tests.benchmarks.throughput.report import machine
-from tests.benchmarks.web.lineup import CONTESTANTS, FLOOR, OURS, Contestant
-from tests.benchmarks.web.report import ratio, result, stream_table, table, versions
+from tests.benchmarks.web.lineup import CONTESTANTS, FLOOR, OURS, WORKER, Contestant
+from tests.benchmarks.web.report import (
+    ratio,
+    result,
+    stream_table,
+    table,
+    versions,
+    worker_table,
+)
 from tests.benchmarks.web.turn import Scene, Turn, turn
 
 FILES = 1_000  # beside a connection for every viewer
@@ -30,7 +37,10 @@ QUICK = ("ours", "channels", "polling-django")
 MANY = 10_000  # viewers
 GAP, MANY_GAP = 2.0, 1.0  # seconds
 STREAM_VIEWERS, STREAM_RATE = 1_000, 100
-PARTS = ("many", "stream", "compared")
+WORKER_EVENTS = {False: 100, True: 50}
+WORKER_GAP = 0.1  # seconds
+WORKER_SIZES = (1, 100, 1_000)  # and as many as there are of the one alert
+PARTS = ("many", "worker", "stream", "compared")
 
 Played = tuple[Contestant, Scene, Turn]
 
@@ -64,6 +74,9 @@ def told(found: dict[str, Any]) -> Iterator[str]:
     if many := found.get("many"):
         yield "One alert after another, from its acknowledgement on:"
         yield table(many, "from_acked")
+    if worker := found.get("worker"):
+        yield f"An alert every {WORKER_GAP:g} s of a worker, from the sending of the reading on:"
+        yield worker_table(worker)
     if stream := found.get("stream"):
         yield f"{STREAM_RATE} events a second, from the acknowledgement of each on:"
         yield stream_table(stream)
@@ -76,7 +89,7 @@ def told(found: dict[str, Any]) -> Iterator[str]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.web")
     names = ", ".join(one.name for one in CONTESTANTS)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter, in 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter, in 4 minutes")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--only", metavar="NAME,…", help=f"compared are these, of {names}")
     parser.add_argument("--viewers", metavar="N,…", help="how many are compared")
@@ -127,6 +140,13 @@ def many(given: argparse.Namespace, _: Sequence[Contestant]) -> Iterator[tuple[C
         yield one, Scene(given.many, MANY_EVENTS[given.quick], MANY_GAP)
 
 
+def worker(
+    given: argparse.Namespace, _: Sequence[Contestant]
+) -> Iterator[tuple[Contestant, Scene]]:
+    for size in sorted({*WORKER_SIZES, given.many}):
+        yield WORKER, Scene(size, WORKER_EVENTS[given.quick], WORKER_GAP)
+
+
 def stream(
     given: argparse.Namespace, _: Sequence[Contestant]
 ) -> Iterator[tuple[Contestant, Scene]]:
@@ -142,7 +162,7 @@ def compared(
             yield one, Scene(size, EVENTS[given.quick], GAP)
 
 
-SCENES = {"many": many, "stream": stream, "compared": compared}
+SCENES = {"many": many, "worker": worker, "stream": stream, "compared": compared}
 
 
 def play(
@@ -157,7 +177,8 @@ def play(
             seen = took.seen["from_acked"]
             say(
                 f"round {round_ + 1}: {one.title}, {scene.viewers:,} viewers: median "
-                f"{seen['median']} ms, last {seen['last']} ms, {seen['missed']} missed"
+                f"{seen['median']} ms, last {seen['last']} ms, {seen['missed']} missed, "
+                f"loop held {took.held} s, as they came {took.held_coming} s"
             )
     return [result(one, turns[number]) for number, (one, _) in enumerate(scenes)]
 

@@ -26,6 +26,7 @@ def figures(
         "median": _ms(median(event[len(event) // 2] for event in got)) if got else None,
         "last": _ms(median(event[-1] for event in got)) if got else None,
         "worst": _ms(max(event[-1] for event in got)) if got else None,
+        "first_worst": _ms(max(event[0] for event in got)) if got else None,
         "p50": _ms(_quantile(everyone, 0.5)),
         "p99": _ms(_quantile(everyone, 0.99)),
         "delivered": len(everyone),

@@ -24,11 +24,16 @@ class Contestant(NamedTuple):
     ready: str  # a path that is answered with 200 (404 too, where it isn't ours) once it is ready
     polling: float = 0.0
     environment: Mapping[str, str] = {}
+    tells_lateness: bool = False  # whether its /metrics say for how long its event loop was held
     missing: Callable[[], str] = lambda: ""  # why it can't take part here; empty: it can
 
 
 def ours(_: int) -> Sequence[str]:
     return (str(Path(sys.executable).with_name("smart-iot")), "web")
+
+
+def worker(_: int) -> Sequence[str]:
+    return (sys.executable, "-m", "faust", "-A", "pipeline.app", "worker")
 
 
 def floor(_: int) -> Sequence[str]:
@@ -59,6 +64,10 @@ OURS = Contestant(
     sender=sender("kafka_sender"),
     path="/ws/alerts/",
     ready="/-/ready",
+    tells_lateness=True,
+)
+WORKER = OURS._replace(
+    name="worker", title="a worker's own view", server=worker, sender=sender("reading_sender")
 )
 FLOOR = Contestant(
     name="floor",

@@ -15,12 +15,18 @@ from tests.benchmarks.web.turn import Turn
 
 HEAD = (
     "| viewers | | first | median | last | slowest | missed | CPU a delivery | CPU | "
-    "its broker's | memory | a viewer |\n"
-    "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "its broker's | memory | a viewer | loop held |\n"
+    "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 STREAM_HEAD = (
-    "| viewers | | p50 | p99 | slowest | missed | repeated | closed | CPU a delivery | CPU |\n"
-    "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "| viewers | | p50 | p99 | slowest | missed | repeated | closed | CPU a delivery | CPU "
+    "| loop held |\n"
+    "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+WORKER_HEAD = (
+    "| viewers | first, median | first, slowest | last, median | missed | CPU | loop held "
+    "| as they came |\n"
+    "|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 PACKAGES = ("aiohttp", "aiokafka", "uvloop")
 THEIR_PACKAGES = ("django", "channels", "channels-redis", "daphne", "redis")
@@ -33,7 +39,8 @@ def result(contestant: Contestant, turns: Sequence[Turn]) -> dict[str, Any]:
         for key in ("from_sent", "from_acked")
     }
     for key in since:
-        since[key]["worst"] = _most(turn.seen[key]["worst"] for turn in turns)
+        for most in ("worst", "first_worst"):
+            since[key][most] = _most(turn.seen[key][most] for turn in turns)
         since[key]["missed"] = sum(turn.seen[key]["missed"] for turn in turns)
     return {
         "name": contestant.name,
@@ -48,6 +55,8 @@ def result(contestant: Contestant, turns: Sequence[Turn]) -> dict[str, Any]:
         "broker_percent": round(median(turn.broker / turn.seconds for turn in turns) * 100, 1),
         "memory_mb": round(median(turn.after for turn in turns) / 1e6, 1),
         "kb_a_viewer": round(median(turn.memory_each for turn in turns) / 1e3, 1),
+        "loop_held_at_most": _most(turn.held for turn in turns),
+        "loop_held_at_most_as_they_came": _most(turn.held_coming for turn in turns),
         "turns": [turn._asdict() for turn in turns],
     }
 
@@ -70,7 +79,7 @@ def table(results: Sequence[Mapping[str, Any]], since: str) -> str:
         rows.append(
             f"| {one['viewers']:,} | {one['title']} | {' | '.join(times)} "
             f"| {_missed(one, since)} | {one['cpu_us_a_delivery']:,} µs | {one['cpu_percent']} % "
-            f"| {one['broker_percent']} % | {one['memory_mb']} MB | {each} |"
+            f"| {one['broker_percent']} % | {one['memory_mb']} MB | {each} | {_held(one)} |"
         )
     return "\n".join((HEAD, *rows))
 
@@ -82,9 +91,27 @@ def stream_table(results: Sequence[Mapping[str, Any]]) -> str:
         rows.append(
             f"| {one['viewers']:,} | {one['title']} | {' | '.join(times)} | "
             f"{_missed(one, 'from_acked')} | {one['repeated']:,} | {one['ended']:,} | "
-            f"{one['cpu_us_a_delivery']:,} µs | {one['cpu_percent']} % |"
+            f"{one['cpu_us_a_delivery']:,} µs | {one['cpu_percent']} % | {_held(one)} |"
         )
     return "\n".join((STREAM_HEAD, *rows))
+
+
+def worker_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """What its viewers cost a worker: when the first of them has an alert it has been decided."""
+    rows = []
+    for one in results:
+        times = [_shown(one["from_sent"][name]) for name in ("first", "first_worst", "last")]
+        rows.append(
+            f"| {one['viewers']:,} | {' | '.join(times)} | {_missed(one, 'from_sent')} | "
+            f"{one['cpu_percent']} % | {_held(one)} | {_held(one, '_as_they_came')} |"
+        )
+    return "\n".join((WORKER_HEAD, *rows))
+
+
+def _held(one: Mapping[str, Any], when: str = "") -> str:
+    """The upper edge of a bucket."""
+    held = one[f"loop_held_at_most{when}"]
+    return "" if held is None else f"≤ {held * 1000:.0f} ms"
 
 
 def _shown(ms: float | None) -> str:

@@ -40,7 +40,9 @@ def place(contestant: Contestant, kafka: RunningKafka, folder: Path) -> Iterator
     common = {"BENCH_PORT": str(port), **contestant.environment}
     if contestant.broker == "kafka":
         with _topics(kafka) as prefix:
-            yield Place(port, {**common, **_settings(kafka, prefix, port)}, kafka.process.pid)
+            settings = _settings(kafka, prefix, port)
+            data = {"SMART_IOT_DATA_DIR": str(folder / "data")}
+            yield Place(port, {**common, **settings, **data}, kafka.process.pid)
     elif contestant.broker == "redis":
         with _redis(folder) as (redis, process):
             yield Place(port, {**common, "BENCH_REDIS": str(redis)}, process.pid)

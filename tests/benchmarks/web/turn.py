@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from pipeline.kafka.broker import RunningKafka
+from tests.benchmarks.lateness import Looks, held_at_most, looks
 from tests.benchmarks.process import Failed, cpu_of, memory_of, said, started
 from tests.benchmarks.web.lineup import ROOT, Contestant
 from tests.benchmarks.web.stage import Place, place, until_ready
@@ -34,6 +35,9 @@ class Turn(NamedTuple):
     before: int  # bytes of the server, without viewers
     after: int  # with them, once they have had every event
     seen: Mapping[str, Any]
+    # seconds at the most that its event loop was held: while viewers came, and while they watched
+    held_coming: float | None = None
+    held: float | None = None
 
     @property
     def memory_each(self) -> float:
@@ -56,9 +60,19 @@ def turn(contestant: Contestant, kafka: RunningKafka, folder: Path, scene: Scene
         until_ready(contestant, there.port, server, folder)
         with _watching(contestant, there, folder / "first", scene._replace(viewers=1, events=0)):
             pass  # so that what the first viewer alone takes isn't counted
-        before = memory_of(server.pid)
+        before, beginning = memory_of(server.pid), _looks(contestant, there)
         viewers = stack.enter_context(_watching(contestant, there, folder / "viewers", scene))
-        return _played(contestant, there, folder, scene, server.pid, viewers, before)
+        inside = _looks(contestant, there)
+        took = _played(contestant, there, folder, scene, server.pid, viewers, before)
+        if beginning is None or inside is None:
+            return took
+        watched = looks(there.port)
+        coming = held_at_most(inside, beginning)
+        return took._replace(held_coming=coming, held=held_at_most(watched, inside))
+
+
+def _looks(contestant: Contestant, there: Place) -> Looks | None:
+    return looks(there.port) if contestant.tells_lateness else None
 
 
 def _played(

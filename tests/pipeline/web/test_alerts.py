@@ -74,6 +74,20 @@ def test_the_oldest_alert_is_listed_first() -> None:
     assert [a.alert_id for a in alerts.listed()] == ["a", "b", "c"]
 
 
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 5), st.booleans())))
+def test_whatever_came_and_went_those_that_are_open_are_listed_by_age(
+    history: list[tuple[str, int, bool]],
+) -> None:
+    alerts = OpenAlerts(remembered=10)
+    for alert_id, seq, over in history:
+        day = f"2026-11-2{seq % 3}T00:00:00.000Z"  # no worker changes it, but a record may
+        alerts.apply(alert((resolved if over else event)(alert_id, seq, started_at=day)))
+        listed = alerts.listed()
+        assert sorted(listed, key=lambda one: (one.started_at, one.alert_id)) == list(listed)
+        assert {one.alert_id for one in listed} == {a for a in "abcd" if alerts.get(a)}
+        assert len(listed) == len(alerts)
+
+
 @pytest.mark.parametrize(
     "value",
     [b"", b"nonsense", b"\xff", b"[]", b"1", b"{}", b"[" * 100_000]

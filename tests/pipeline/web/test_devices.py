@@ -15,7 +15,7 @@ from pipeline.names import Names
 from pipeline.rows import Row
 from pipeline.rules.engine import Device, Engine, Reading
 from pipeline.settings import Settings
-from pipeline.web.devices import Listing
+from pipeline.web.devices import Devices, Listing
 from pipeline.web.fleet import Fleet
 from tests.lab import create
 from tests.pipeline.web.alert_log import AlertLog
@@ -30,8 +30,8 @@ class Changelog:
         self.topic = Names(settings.topic_prefix).changelog
         self._producer = producer
 
-    async def create(self) -> None:
-        await create(self.bootstrap, self.topic, 2)
+    async def create(self, partitions: int = 2) -> None:
+        await create(self.bootstrap, self.topic, partitions)
 
     async def delete(self) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
@@ -191,6 +191,34 @@ async def test_a_changelog_that_was_recreated_is_read_anew(
         await changelog.create()
         await changelog.row("new", 1.0)
         await until_shown(site, {"new": 1.0})
+
+
+async def test_what_was_created_anew_while_nobody_looked_is_read_from_its_start(
+    changelog: Changelog, settings: Settings
+) -> None:
+    devices = Devices(settings, lambda: None)
+
+    async def read_until(device_id: str) -> set[str]:
+        async def known() -> bool:
+            return devices.fleet.get(device_id) is not None
+
+        reading = asyncio.create_task(devices.run())
+        await until(known)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        return {latest.device_id for latest in devices.fleet.all()}
+
+    await changelog.create(1)
+    for applied in range(5):
+        await changelog.row("old", 4.0, applied)
+    assert await read_until("old") == {"old"}
+    await changelog.delete()
+    await changelog.create(1)
+    await changelog.row("first", 1.0)
+    for applied in range(6):  # so that it goes beyond where we were
+        await changelog.row("filler", 2.0, applied)
+    await changelog.row("last", 3.0)
+    assert await read_until("last") == {"first", "filler", "last"}
 
 
 async def test_those_who_ask_together_share_one_listing() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.access import parse as parse_tokens
 from pipeline.names import Names
 from pipeline.rules import DEFAULT
 from pipeline.rules.faults import RulesError
@@ -65,6 +66,41 @@ async def test_those_of_one_device_are_what_they_come_to_for_it() -> None:
             status, told = await site.get("/api/rules/", params={"device": device})
             assert (status, told["for"], sorted(told["rules"])) == (200, device, names)
             assert told["hash"] == everything["hash"] == BOOK.fingerprint()
+
+
+OVEN = {"headers": {"Authorization": "Bearer of-the-oven"}}
+OTHERS = {"headers": {"Authorization": "Bearer of-the-others"}}
+TOKENS = parse_tokens(
+    """[
+        {"token": "of-the-oven", "name": "baker", "devices": ["oven"]},
+        {"token": "of-the-others", "name": "ada", "devices": ["attic", "hall/*"]}
+    ]"""
+)
+
+
+async def test_a_token_is_told_the_rules_of_the_devices_that_it_may_see() -> None:
+    settings = replace(NOWHERE, tokens=TOKENS)
+    async with running(settings, judging=Judging(lambda: BOOK, lambda _: None)) as site:
+        for whose, rules, devices in (
+            (OVEN, ["hot"], {"oven": {"hot": {"enabled": False}}}),
+            (OTHERS, ["hot", "humid"], {}),
+        ):
+            status, told = await site.get("/api/rules/", **whose)
+            assert (status, sorted(told["rules"]), told["device"]) == (200, rules, devices)
+            assert told["hash"] == BOOK.fingerprint()
+        assert (await site.get("/api/rules/?device=attic", **OVEN))[0] == 403
+        assert sorted((await site.get("/api/rules/?device=attic", **OTHERS))[1]["rules"]) == ["hot"]
+
+
+async def test_what_is_wrong_with_the_rules_of_others_is_not_told_to_a_token(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(RULES)
+    async with running(replace(NOWHERE, tokens=TOKENS, rules=str(file))) as site:
+        file.write_text(RULES.replace("enabled = false", "enabled = 5"))
+        wrong = {"error": "the rules are wrong", "mistakes": []}
+        assert await site.get("/api/rules/", **OVEN) == (503, wrong)
 
 
 async def test_a_view_that_stands_alone_has_its_own_file_or_none(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 
@@ -30,7 +31,14 @@ class Stream:
         return await self.door.admit(request, None, self._watch)
 
     async def _watch(self, viewer: Viewer, scope: Scope) -> nullcontext[None]:
-        viewer.begin(framed(b"welcome"), [framed(b"%d" % n) for n in range(300)])
+        viewer.greet(framed(b"welcome"))
+
+        async def telling() -> None:
+            for hundred in range(0, 300, 100):
+                await viewer.write(b"".join(framed(b"%d" % (hundred + n)) for n in range(100)))
+                await asyncio.sleep(0)
+
+        viewer.begin(telling)
         self.viewers.append(viewer)
         return nullcontext()
 

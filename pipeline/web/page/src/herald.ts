@@ -1,6 +1,6 @@
 // Live alerts in; notifications, a sound and a count in the title out, each only if it was asked for.
 import { prefs } from "./prefs";
-import type { AlertEvent } from "./wire";
+import type { AlertEvent, Severity } from "./wire";
 
 const OLD = 60_000; // ms: what is told later than this is history, and history is silent
 const AT_ONCE = 3; // notifications within
@@ -29,9 +29,9 @@ export class Herald {
     document.addEventListener("visibilitychange", () => document.hidden || this.read());
   }
 
-  /** Of something that came live and was new. */
-  tell(event: AlertEvent): void {
-    if (!isWorthIt(event) || this.now() - Date.parse(event.detected_at) > OLD) return;
+  /** Of something that came live and was new; `shown` is what its alert was shown with until then. */
+  tell(event: AlertEvent, shown: Severity | null): void {
+    if (!isWorthIt(event, shown) || this.now() - Date.parse(event.detected_at) > OLD) return;
     if (document.hidden || !document.hasFocus()) this.count(this.unread + 1);
     if (prefs.notify) this.notify(event);
     if (prefs.sound) this.ring(event.severity === "danger");
@@ -93,10 +93,11 @@ export class Herald {
   }
 }
 
-/** It fired, got worse, or is said again on purpose. */
-function isWorthIt({ event, severity, previous_severity: before }: AlertEvent): boolean {
-  const worse = before !== null && RANK[severity] > RANK[before];
-  return event === "fired" || event === "reminder" || (event === "updated" && worse);
+/** It fired, got worse, is said again on purpose, or is seen for the first time: it was suppressed. */
+function isWorthIt({ event, severity, previous_severity, reason }: AlertEvent, shown: Severity | null): boolean {
+  if (event !== "updated") return event === "fired" || event === "reminder";
+  const before = reason === "unsuppressed" ? shown : (previous_severity ?? severity);
+  return before === null || RANK[severity] > RANK[before];
 }
 
 function show(title: string, body: string, tag: string): void {

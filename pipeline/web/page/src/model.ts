@@ -1,6 +1,6 @@
 // What the page is about, once: the alerts, the line that they come by, and what they set off.
 import { get } from "./api";
-import { Alerts } from "./alerts";
+import { Alerts, isOpen } from "./alerts";
 import { Herald } from "./herald";
 import { AlertLine } from "./line";
 import { messageOf, titleOf } from "./said";
@@ -19,7 +19,8 @@ export const line = new AlertLine({
     const event = alertEvent(message);
     if (!event) return;
     trails.watch(event.device_id);
-    if (alerts.take(event) && !event.backlog) herald.tell(event);
+    const entry = alerts.get(event.alert_id);
+    if (alerts.take(event) && !event.backlog) herald.tell(event, entry && isOpen(entry) ? entry.event.severity : null);
   },
 });
 

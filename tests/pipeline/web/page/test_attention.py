@@ -53,6 +53,38 @@ async def test_notifications_are_asked_for_on_a_click_and_told_once(
     assert await page.evaluate("asked") == 1
 
 
+async def test_what_is_seen_once_its_suppression_ends_is_told_once(
+    log: AlertLog, site: Site, page: Page
+) -> None:
+    """Silenced from the start, or after it was told; and where it got worse in silence."""
+    over = {"event": "updated", "reason": "unsuppressed"}
+    await page.add_init_script(RECORDING)
+    await page.goto(site.http)
+    await is_live(page)
+    await page.get_by_role("button", name="Notifications").click()
+    await log.tell(
+        now_event("hidden", severity="warning", suppressed_by="s1"),
+        now_event("known", severity="warning"),
+        now_event("worse", severity="warning"),
+    )
+    await expect(cards(page)).to_have_count(2)
+    await log.tell(
+        now_event("known", 2, severity="warning", event="reminder", suppressed_by="s1"),
+        now_event("worse", 2, previous_severity="warning", event="updated", suppressed_by="s1"),
+        now_event("hidden", 2, severity="warning", **over),
+        now_event("known", 3, severity="warning", **over),
+        now_event("worse", 3, **over),
+        now_event("hidden", 2, severity="warning", **over),
+        now_event("hidden", 3, severity="warning", **over),
+        now_event("last"),
+    )
+    await expect(cards(page)).to_have_count(4)
+    told = [tag for _, _, tag in await page.evaluate("told")]
+    assert sorted(told[:2]) == ["known", "worse"]
+    # three within a short time, and then one for all others
+    assert told[2:] == ["hidden", "more", "more"]
+
+
 async def test_the_title_counts_what_came_while_nobody_looked(
     log: AlertLog, site: Site, page: Page
 ) -> None:

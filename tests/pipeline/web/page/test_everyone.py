@@ -33,7 +33,7 @@ async def test_the_browsers_language_is_spoken_and_can_be_switched(
     await expect(page.locator("html")).to_have_attribute("lang", "vi")
     await expect(state(page)).to_have_text("Trực tiếp")
     await expect(cards(page).locator("h3")).to_have_text("🔥 Cảnh báo nhiệt độ cao!")
-    await expect(cards(page).locator(".said")).to_have_text("Nhiệt độ 36.2°C (ngưỡng: 35.0°C)")
+    await expect(cards(page).locator(".said")).to_have_text("Nhiệt độ 36,2°C (ngưỡng: 35,0°C)")
     await page.get_by_role("button", name="Language: English").click()
     await expect(state(page)).to_have_text("Live")
     await expect(cards(page).locator("h3")).to_have_text("🔥 High Temperature Alert!")
@@ -60,7 +60,25 @@ def all_that_is_said() -> list[dict[str, Any]]:
     ladder = play("load", [(0, 61), (10, 73), (20, 85), (30, 40)], LADDER)
     events = enumerate(wire([*told.events, *ladder]))
     ours = {"seq": 1, "suppressed_by": None}
-    return [{**one, **ours, "alert_id": f"a{number}"} for number, one in events]
+    said = [{**one, **ours, "alert_id": f"a{number}"} for number, one in events]
+    rare = [{**said[0], "title": title, "message": message} for title, message in RARE]
+    return [*said, *({**one, "alert_id": f"r{number}"} for number, one in enumerate(rare))]
+
+
+RARE = (
+    ("✅ Rule Removed", "The rule heat is no more"),
+    ("✅ Rule Changed", "Temperature is 36.0°C, which the changed rule heat allows"),
+    ("✅ Rule Changed", "Temperature is not known, which the changed rule heat allows"),
+    ("✅ Rule Changed", "The changed rule offline allows longer silence"),
+    ("✅ Device Retired", "Retired after a long silence"),
+    ("🔥 High Temperature Alert!", "No reading since, Temperature is unknown"),
+    ("🔥 High Temperature Alert!", "Temperature is not known (threshold: 35.0°C)"),
+    ("⚙️ Sensor Fault!", "Humidity is 50.0% and has not moved for 30 readings"),
+    ("📴 Device Offline!", "Still offline at 2026-11-22T11:00:30.000Z, danger"),
+    ("📴 Fleet Offline!", "6 devices fell silent together (a, b, c, d, e, …)"),
+    ("📴 Nothing Arrives!", "2 devices fell silent together (a, b) and nothing arrives"),
+    ("✅ Fleet Back Online", "Most devices are back at 2026-11-22T10:01:35.000Z"),
+)
 
 
 async def test_in_vietnamese_nothing_that_the_pipeline_says_stays_english(
@@ -74,7 +92,10 @@ async def test_in_vietnamese_nothing_that_the_pipeline_says_stays_english(
     await log.tell(*events)
     await expect(cards(page)).to_have_count(len(events))
     said = "\n".join(await cards(page).locator("h3, .said").all_inner_texts())
-    english = r"\b(Alert|High|Low|Fault|Back|Device|is|was|by|at|after|due|threshold|Offline)\b"
+    english = (
+        r"\b(Alert|High|Low|Fault|Back|Device|Fleet|Rule|is|was|are|by|at|after|and|due|which|no|not"
+        r"|allows|threshold|Offline|Retired)\b"
+    )
     assert re.findall(english, said) == [], said
 
 
