@@ -141,3 +141,22 @@ def test_the_archives_start_without_a_folder_of_their_own(image: Builder) -> Non
             environment = {"SMART_IOT_BOOTSTRAP": "127.0.0.1:1", "SMART_IOT_ARCHIVE_PORT": "0"}
             told = said(image, *pod.container["args"], code=70, environment=environment)
             assert "is not set" in told  # its URL: it has begun
+
+
+@needs_archive
+def test_the_archive_that_compose_runs_fills_a_database(
+    image: Builder, kafka: RunningKafka, prefix: str, tmp_path: Path
+) -> None:
+    from tests.stores import Redis, running
+
+    port = free_port()
+    with running(Redis(tmp_path / "redis")) as redis:
+        environment = of(kafka, prefix, free_port()) | {
+            "SMART_IOT_REDIS_URL": redis.url,
+            "SMART_IOT_ARCHIVE_PORT": str(port),
+            "SMART_IOT_ARCHIVE_MIGRATE": "YES",
+        }
+        with image.run("smart-iot", "archive", environment=environment) as program:
+            ready = ("--ready", str(port + 2))  # Redis' is the third
+            until(lambda: healthy(image, environment, *ready), "the archive is ready")
+            ends(program)
