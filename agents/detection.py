@@ -51,7 +51,7 @@ REST = 3.0  # times as long as a flush took, until the next one;
 LONGEST = 10.0  # seconds at most
 SOON = 0.05  # seconds that an event waits for others to be announced with, at most
 MANY = 20_000  # new devices
-ASLEEP = 5.0  # seconds between two looks at the clock, of which there is one a second
+ASLEEP = 5.0  # seconds since a look that the broker answered, of which there is one a second
 
 
 class Detection:
@@ -73,7 +73,6 @@ class Detection:
         self.ownership.settle = self.intake.settle
         self.reach = Reach(app, self.ownership)
         self.fleet = FleetWatch(app, self.ownership, self.judge, self.reach)
-        self.looked_at = time.time()
         self.kept = 0  # devices that garbage isn't looked for among
         self.beat: Callable[[], None] = lambda: None  # the watchdog's sign of life
 
@@ -177,13 +176,13 @@ class Detection:
         await send_checks(self.app, self.judge.engine, self.ownership.owned.values())
 
     def wall(self) -> float:
-        """The time. If it leapt (the machine slept, its clock was set), silence counts anew."""
+        """The time. If it leapt (the machine slept, its clock was set), or the broker was away,
+        silence counts anew: nobody can have been heard."""
         wall = time.time()
-        if not -ASLEEP < wall - self.looked_at < ASLEEP:
+        if not -ASLEEP < wall - self.reach.answered_at < ASLEEP:
             for partition in self.ownership.owned.values():
                 if partition.clock.watching:
                     partition.clock.caught_up(wall)
-        self.looked_at = wall
         return wall
 
 

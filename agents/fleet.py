@@ -10,14 +10,16 @@ id, sent through `commands` to every partition and ended when the alert is. So i
 a silence survives: which ones hold is looked up in the home's own, and what is missing is sent.
 
 Counts aren't stored. Whoever gets partitions sends theirs anew, those of an older generation are
-dropped, and nothing is decided before there is one of every partition.
+dropped, and nothing is decided before there is one of every partition, and before it is known
+whether anything arrives. A new owner gives every device its time again, but whoever is held back by
+the alert and was not heard since is counted as what it is: a kill brings nobody back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ from agents.reach import Reach
 from pipeline import commands
 from pipeline.commands import EVERYBODY, Command, Quiet, Unsilence
 from pipeline.home import home_of
+from pipeline.rules.engine import UNKNOWN, Device
 from pipeline.rules.fleet import FLEET, NOBODY, RULE, Count, count, decide
 from pipeline.rules.lifecycle import Episode
 from pipeline.streams import App, end_process
@@ -99,12 +102,35 @@ class FleetWatch:
 
     def _news(self) -> Iterator[bytes]:
         for partition in self._ownership.owned.values():
-            if not partition.clock.watching:
+            if not partition.clock.watching or partition.reached == UNKNOWN:
                 continue  # what it has not read yet isn't silence
+            if partition.number not in self._sent:
+                self._recall(partition)
             packed = _count(partition).pack()
             if packed != self._sent.get(partition.number):
                 self._sent[partition.number] = packed
                 yield encode((self._app.consumer_generation_id, partition.number, packed))
+
+    def _recall(self, partition: Partition) -> None:
+        """Count whom the fleet's alert holds back as silent, told or not: their time has begun anew
+        with us, though not their silence."""
+        held = {silence.id for silence in partition.silences if silence.by == FLEET}
+        if not held or not partition.clock.live:
+            return
+        horizon = partition.horizon()
+        found = {
+            row.device.id: (horizon, due)
+            for row in partition.rows.values()
+            if (due := self._silent_since(row.device, held)) <= horizon
+        }
+        others = {key: value for key, value in partition.silent.items() if key not in found}
+        partition.silent = others | found  # in the order in which they were found
+
+    def _silent_since(self, device: Device, held: Collection[str]) -> float:
+        for episode in device.open_alerts():
+            if episode.kind == "offline" and episode.silenced_by in held:
+                return episode.started_ms / 1000
+        return self._judge.engine.silent_at(device, UNKNOWN)
 
     # -- what follows
 
@@ -113,6 +139,8 @@ class FleetWatch:
             return
         row = partition.fleet
         arriving = self._reach.arrives(wall)
+        if arriving is None:
+            return
         if events := decide(row.device, self._counts.values(), arriving, wall):
             self._judge.decided(partition, row, events)
 

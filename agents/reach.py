@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 LATELY: Final = 30.0  # seconds at the least
 GAPS: Final = 8  # between arrivals, of which the median is what is usual
+NEVER: Final = float("inf")
 
 
 class Look(NamedTuple):
@@ -37,14 +38,15 @@ class Look(NamedTuple):
 
 
 class Reach:
-    """`look` now and then, `stop` in the end."""
+    """`look` now and then, `stop` in the end. The broker has `answered_at` the last time."""
 
     def __init__(self, app: App, ownership: Ownership) -> None:
+        self.answered_at = 0.0
         self._app = app
         self._ownership = ownership
         self._looks: dict[int, Look] = {}
         self._sent: Mapping[TP, int] = {}  # where all readings end,
-        self._sent_at = 0.0  # and since when
+        self._sent_at = NEVER  # and since when
         self._gaps: deque[float] = deque(maxlen=GAPS)
         self._admin: AIOKafkaAdminClient | None = None
 
@@ -53,6 +55,9 @@ class Reach:
         names, owned = self._app.names, self._ownership.owned
         if not owned:
             self._looks.clear()
+            self._sent, self._sent_at = {}, NEVER
+            self._gaps.clear()
+            self.answered_at = wall
             return
         readings = [TP(names.readings, number) for number in range(self._app.partition_count)]
         inboxes = [TP(names.forwarded, number) for number in owned]
@@ -64,6 +69,7 @@ class Reach:
         except KafkaError as error:
             log.debug("where the sources end isn't known: %r", error)
             return
+        self.answered_at = wall
         sent = {tp: ends.get(tp, 0) for tp in readings}
         if sent != self._sent:
             if self._sent:
@@ -73,9 +79,11 @@ class Reach:
             for partition in owned.values():
                 self._note(partition, Look(wall, ends), others, committed)
 
-    def arrives(self, wall: float) -> bool:
-        """Whether anybody has sent a reading lately, as this fleet goes."""
-        return wall - self._sent_at < max(LATELY, 3 * median(self._gaps or [0.0]))
+    def arrives(self, wall: float) -> bool | None:
+        """Whether anybody has sent a reading lately, as this fleet goes; None while we have seen
+        nobody do so, and haven't looked for long enough to say that nobody does."""
+        lately = wall - self._sent_at < max(LATELY, 3 * median(self._gaps or [0.0]))
+        return lately if self._gaps or not lately else None
 
     def _note(
         self, partition: Partition, now: Look, others: Collection[TP], committed: Mapping[TP, int]

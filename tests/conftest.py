@@ -8,9 +8,14 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pipeline.kafka import Missing, jars
 from pipeline.kafka.broker import RunningKafka, running
+
+# A machine that has much else to do is no reason for a property not to hold
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def pytest_configure() -> None:

@@ -6,15 +6,24 @@ from pathlib import Path
 
 import click
 
+from pipeline.records import is_device_id
 from pipeline.rules.description import describe
 from pipeline.rules.faults import RulesError
 from pipeline.rules.rulebook import Rulebook
 from pipeline.rulesource import read_rules
 
 
+def _device_id(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    if given is not None and not is_device_id(given):
+        raise click.BadParameter("no device can have this id")
+    return given
+
+
 @click.command()
 @click.argument("rules", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--device", help="Print the rules that hold for the device of this id.")
+@click.option(
+    "--device", callback=_device_id, help="Print the rules that hold for the device of this id."
+)
 def check(rules: Path, device: str | None) -> None:
     """Look for mistakes in a rules file; exit code 1 if there are any."""
     try:

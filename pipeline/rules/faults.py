@@ -20,27 +20,42 @@ class Faults:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._found: dict[str, None] = {}
+        self._found: dict[tuple[str, str], None] = {}  # where and what
 
     def __len__(self) -> int:
         return len(self._found)
 
     def add(self, where: str, text: str) -> None:
-        said = f"{self._file}: {where}: {text}" if where else f"{self._file}: {text}"
-        self._found.setdefault(said)
+        self._found.setdefault((where, text))
+
+    def apart(self) -> Faults:
+        """For some that may not all be told."""
+        return Faults(self._file)
+
+    def texts(self) -> frozenset[str]:
+        return frozenset(text for _, text in self._found)
+
+    def take(self, others: Faults, known: frozenset[str]) -> None:
+        """Those that aren't known from elsewhere."""
+        for where, text in others._found:
+            if text not in known:
+                self.add(where, text)
 
     def wrong(self, where: str, field: str, given: Any, allowed: str) -> None:
         self.add(where, f"{field} = {shown(given)} can't be{nearest(given, allowed.split(', '))};"
                  f" allowed: {allowed}")  # fmt: skip
 
-    def unknown(self, where: str, field: str, allowed: Iterable[str]) -> None:
+    def unknown(self, where: str, name: str, allowed: Iterable[str], what: str = "") -> None:
         names = list(allowed)
         known = f"; allowed: {', '.join(names)}" if names else ""
-        self.add(where, f"there is no {field}{nearest(field, names)}{known}")
+        self.add(where, f"there is no {what}{name}{nearest(name, names)}{known}")
 
     def end(self) -> None:
         if self._found:
-            raise RulesError(self._found)
+            raise RulesError(
+                f"{self._file}: {where}: {text}" if where else f"{self._file}: {text}"
+                for where, text in self._found
+            )
 
 
 def nearest(word: Any, allowed: Iterable[str]) -> str:

@@ -25,6 +25,9 @@ SHARE: Final = 0.2
 TOGETHER: Final = 60.0  # seconds
 GATHERED: Final = 1.5  # seconds after there are enough; each partition looks once a second
 LISTED: Final = 1_000  # ids that an alert names
+# Seconds at least from one word of how many there are to the next. Less than `TOGETHER`: so whoever
+# falls silent in between is still among the recent ones.
+APART: Final = 30.0
 NEVER: Final = float("inf")
 
 
@@ -82,8 +85,8 @@ def _begin(alerts: Alerts, counts: Collection[Count], arriving: bool, at: float)
     alerts.drop(PENDING)
     ids = sorted(device_id for one in counts for device_id in one.ids)[:LISTED]
     silent = sum(one.silent for one in counts)
-    # whether anything arrives, and how many were silent before
-    alerts.progress[RULE] = [float(arriving), float(silent - recent)]
+    # whether anything arrives, how many were silent before, and when it was told how many are
+    alerts.progress[RULE] = [float(arriving), float(silent - recent), at]
     first = min(one.first for one in counts)
     fired = alerts.fire(
         RULE, "danger", _reason(arriving), first, at, count=recent, kind="fleet", devices=ids
@@ -99,10 +102,29 @@ def _go_on(
     if arriving and 2 * silent < _needed(counts, silent):
         del alerts.progress[RULE]
         return [alerts.resolve(episode, "device_returned", at, at)]
-    if progress[0] == float(arriving):
+    if len(progress) < 3:  # of a time that told once
+        progress.append(at - APART)
+    has_turned = progress[0] != float(arriving)
+    has_grown = (has_turned or at - progress[2] >= APART) and _grow(episode, counts, int(silent))
+    if not has_turned and not has_grown:
         return []
+    if has_grown:
+        progress[2] = at
     progress[0] = float(arriving)
     return [alerts.restate(episode, _reason(arriving), at)]
+
+
+def _grow(episode: Episode, counts: Collection[Count], silent: int) -> bool:
+    """Take in who fell silent since they were told; whether there are any. Who is back stays named:
+    it was of them."""
+    named = set(episode.devices)
+    new = sorted({one for counted in counts for one in counted.ids} - named)
+    count = max(silent, len(named) + len(new))
+    if count <= episode.count:
+        return False
+    episode.devices = [*episode.devices, *new][:LISTED]
+    episode.count = count
+    return True
 
 
 def _needed(counts: Collection[Count], silent: float) -> float:

@@ -17,6 +17,7 @@ from pipeline.rules.specimen import Rule, make, merged
 
 Tables = Mapping[str, Mapping[str, Any]]  # a table a rule
 PAGES: Final = 10_000  # different sets of rules that are kept
+WITH: Final = " with "  # where a mistake is that takes a group and a device together
 
 
 def group_of(device_id: str, groups: Mapping[str, Sequence[str]]) -> str:
@@ -117,7 +118,7 @@ def variants(
         for glob, tables in devices.items():
             if name in tables:
                 over += [
-                    (f"{where}{' with ' if where else ''}device {glob}", merged(base, tables[name]))
+                    (f"{where}{WITH if where else ''}device {glob}", merged(base, tables[name]))
                     for where, base in over
                     if "device" not in where
                 ]

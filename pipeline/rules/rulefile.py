@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pipeline.rules import fields
 from pipeline.rules.faults import Faults, RulesError
-from pipeline.rules.layers import Layers, variants
+from pipeline.rules.layers import WITH, Layers, variants
 from pipeline.rules.rulebook import DAY, Rulebook
 from pipeline.rules.specimen import make, read
 
@@ -89,7 +89,7 @@ def _overrides(
         for name, table in result[whose].items():
             where = f"{kind} {whose}, rule {name}"
             if name not in rules:
-                faults.unknown(f"{kind} {whose}", f"rule {name}", rules)
+                faults.unknown(f"{kind} {whose}", name, rules, "rule ")
             for field in FIXED:
                 if field in table:
                     faults.add(where, f"{field} can't be overridden: make it a rule of its own")
@@ -103,16 +103,22 @@ def _overrides(
 
 
 def _try(rules: Any, groups: Any, devices: Any, faults: Faults) -> None:
-    """Make every rule that some device may come to have."""
-    bad: set[str] = set()
+    """Make every rule that some device may come to have. Of an override what its rule itself has
+    wrong isn't told, and of two together nothing that either has."""
+    own: dict[str, frozenset[str]] = {}
+    alone: dict[str, frozenset[str]] = {}
     for table in variants(rules, groups, devices):
         name, where = table.pop("name"), table.pop("where")
-        before = len(faults)
-        own = where == f"rule {name}"
-        if own or name not in bad:  # a mistake of the rule itself isn't told for each override
-            make(name, table, faults, where)
-        if own and len(faults) > before:
-            bad.add(name)
+        found = faults.apart()
+        make(name, table, found, where)
+        if where == f"rule {name}":
+            own[name] = alone[name] = found.texts()
+            faults.take(found, frozenset())
+        elif WITH in where:
+            faults.take(found, alone[name])
+        else:
+            faults.take(found, own[name])
+            alone[name] |= found.texts()
 
 
 def _matching(rules: Mapping[str, Any]) -> bool:

@@ -125,7 +125,8 @@ def _levels(given: Any, faults: Faults, where: str) -> list[dict[str, Any]]:
             read_levels.append(_level(level, faults, f"{where}, level {number}"))
         else:
             faults.wrong(where, f"level {number}", level, "a table")
-    if len({"above" in level for level in read_levels}) > 1:
+    sided = [one for one in given if isinstance(one, dict) and ("above" in one or "below" in one)]
+    if len({"above" in level for level in sided}) > 1:
         faults.add(where, "its levels are above and below: make it two rules")
     return read_levels
 

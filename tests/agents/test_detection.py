@@ -15,6 +15,6 @@ def test_when_the_clock_leaps_silence_counts_from_then(monkeypatch, leap):
     owned.clock.live = owned.clock.watching = True
     before = detection.wall()
     monkeypatch.setattr(detection.ownership, "owned", {0: owned})
-    detection.looked_at = before - leap
+    monkeypatch.setattr(detection.reach, "answered_at", before - leap)
     assert owned.clock.judged_from < before
     assert detection.wall() == owned.clock.judged_from

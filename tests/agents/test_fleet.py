@@ -21,9 +21,9 @@ HOME = home_of(FLEET, PARTITIONS)
 
 
 class Reach:
-    arriving = True
+    arriving: bool | None = True
 
-    def arrives(self, _: float) -> bool:
+    def arrives(self, _: float) -> bool | None:
         return self.arriving
 
 
@@ -57,6 +57,27 @@ class Worker:
                 partition.row(f"{number}-{device}")
             for device in range(silent):
                 partition.silent[f"{number}-{device}"] = (T0, T0 - 1)
+
+    def died_together(self, devices: int) -> None:
+        """So many devices of each partition that have just fallen silent."""
+        for number, partition in self.owner.owned.items():
+            for device in range(devices):
+                row = partition.row(f"{number}-{device}")
+                for at in range(T0 - 90, T0 - 84):
+                    reading = Reading(row.device.id, None, at, {"temperature": 20.0})
+                    self.judge.engine.reading(row.device, reading, at, 0)
+                partition.silent[row.device.id] = (T0, T0 - 25)
+
+    def taken_over(self) -> None:
+        """By another owner: what was only in memory is gone, and every device has time again."""
+        self.app.consumer_generation_id = 4  # type: ignore[attr-defined]
+        for number, partition in self.owner.owned.items():
+            again = self.owner.owned[number] = partition.reopened()
+            self.judge.take_up(again)
+            self.judge.adopt_some(again)
+            again.clock.caught_up(self.wall)
+            again.reached = self.wall
+        self.fleet.begin()
 
     def everybody_is_back(self) -> None:
         for number in range(PARTITIONS):
@@ -229,3 +250,56 @@ async def test_what_fell_due_a_fraction_of_a_millisecond_before_the_alert_starte
     await worker.watch()
     (silence,) = worker.partition(0).silences
     assert silence.matches("0-0", "offline", "warning", due)
+
+
+async def test_a_kill_before_its_devices_have_spoken_for_themselves_does_not_end_an_alert(
+    worker: Worker,
+):
+    """Each gets its time anew, and nobody is offline for so long: but nobody is back either."""
+    worker.devices(live=9, silent=0)
+    worker.died_together(9)
+    await worker.watch()
+    worker.taken_over()
+    await worker.watch()
+    assert worker.told() == [("fired", "fleet_offline")]
+    assert all(worker.held())
+    worker.everybody_is_back()
+    await worker.watch()
+    assert worker.told()[-1] == ("resolved", "device_returned")
+
+
+async def test_a_kill_makes_no_devices_word_of_the_fleets(worker: Worker):
+    worker.died_together(2)
+    await worker.watch()
+    worker.taken_over()
+    await worker.watch()
+    assert worker.told() == []
+    assert [partition.silent for partition in worker.owner.owned.values()] == [{}] * PARTITIONS
+
+
+async def test_who_falls_silent_around_a_kill_is_named(worker: Worker):
+    worker.died_together(5)
+    await worker.watch()
+    partition = worker.partition(0)
+    worker.died_together(9)
+    for device in range(5, 7):  # two of them have said so, under the alert of the fleet
+        row = partition.row(f"0-{device}")
+        partition.clock.judged_from = 0
+        assert worker.judge.settle(partition, row, T0 + 5)
+    worker.taken_over()
+    await worker.watch(40)
+    assert worker.told() == [("fired", "fleet_offline"), ("updated", "fleet_offline")]
+    last = json.loads(worker.partition(HOME).fleet.outbox[-1].value)
+    assert last["count"] == len(last["devices"]) == 18
+
+
+async def test_nothing_is_decided_before_it_is_known_whether_anything_arrives(worker: Worker):
+    worker.devices(live=0, silent=9)
+    worker.reach.arriving = None
+    await worker.watch()
+    assert worker.told() == []
+    worker.reach.arriving = False
+    await worker.watch()
+    worker.reach.arriving = None  # the next owner doesn't know yet
+    await worker.watch()
+    assert worker.told() == [("fired", "ingest_silent")]

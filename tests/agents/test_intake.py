@@ -98,6 +98,13 @@ async def test_a_repeat_is_applied_once_though_a_cut_is_made_before_it_comes(wor
     assert worker.device().readings == 4
 
 
+async def test_a_repeat_is_applied_once_though_its_row_leaves_that_to_its_partition(worker):
+    for _ in range(2):
+        await worker.read(ELSEWHERE, reading(0, temperature=36))
+        written(worker.owner.owned[HOME])
+    assert worker.device().readings == 1
+
+
 async def test_offsets_are_counted_for_each_partition_by_itself(worker):
     await worker.read(ELSEWHERE, reading(70, temperature=36))
     await worker.read(HOME, reading(3, temperature=37))

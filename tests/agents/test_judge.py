@@ -78,6 +78,13 @@ def test_a_replay_of_what_the_partition_has_applied_changes_nothing(owned, feed)
     assert owned.rows["attic"].packed(1) == before
 
 
+def test_a_replay_brings_no_device_back_that_is_forgotten(owned, feed):
+    feed(reading(0, temperature=36))
+    owned.delete(owned.rows["attic"])
+    feed(reading(0, temperature=36))
+    assert owned.rows == {}
+
+
 def test_a_row_that_is_ahead_of_the_partition_skips_what_it_has_applied(owned, feed):
     """A crash in the middle of a flush: this row reached the changelog, the partition's didn't."""
     feed(reading(0, temperature=36), reading(1, temperature=30))
@@ -229,7 +236,7 @@ def test_a_window_that_silence_closes_is_its_own_partitions(judge):
         source = owner.sources[TP("readings", number)]
         intake = Intake(App(), owner, judge, None, None)  # type: ignore[arg-type]
         records = [reading(n, name, at=START + n, temperature=20) for n in range(5)]
-        intake.put(source, Event(records), wall=T0 + 1e7)  # type: ignore[arg-type]
+        intake.put(source, Event([*records]), wall=T0 + 1e7)  # type: ignore[arg-type]
         intake.take_up(T0 + 1e7)
     check(judge, owner.owned[elsewhere], 0, START + 3600, b"cellar")
     assert shown(owner.owned[elsewhere]) == [("cellar", "temperature", 0, 5, 20.0)]
@@ -298,7 +305,7 @@ def test_a_check_and_the_next_reading_give_the_same_event(judge):
         intake = Intake(App(), owner, judge, None, None)  # type: ignore[arg-type]
         for records in (silent, [late]):
             source = owner.sources[TP("readings", HOME)]
-            intake.put(source, Event(records), wall=T0 + 1e7)  # type: ignore[arg-type]
+            intake.put(source, Event([*records]), wall=T0 + 1e7)  # type: ignore[arg-type]
             intake.take_up(T0 + 1e7)
             if with_check and records is silent:
                 check(judge, owner.owned[HOME], 0, T0 + 3600)

@@ -141,3 +141,45 @@ async def test_nothing_arrives_when_nothing_has_for_longer_than_is_usual(every, 
     worker.sent(OTHERS, 99)
     await worker.look(last + usual)
     assert worker.reach.arrives(last + usual)
+
+
+async def test_whether_anything_arrives_is_not_known_at_once():
+    """A new worker can't tell whether what it finds was sent just now."""
+    worker = Worker(OURS)
+    assert worker.reach.arrives(T0) is None
+    worker.sent(OTHERS, 1)
+    await worker.look(T0)
+    assert worker.reach.arrives(T0 + LATELY - 1) is None
+    assert worker.reach.arrives(T0 + LATELY) is False
+    worker.sent(OTHERS, 2)
+    await worker.look(T0 + 1)
+    assert worker.reach.arrives(T0 + 1) is True
+
+
+async def test_a_worker_that_was_without_partitions_does_not_know_either():
+    worker = Worker(OURS)
+    for number in (1, 2):
+        worker.sent(OTHERS, number)
+        await worker.look(T0 + number)
+    assert worker.reach.arrives(T0 + 2) is True
+    owned, worker.owned = worker.owned, {}
+    await worker.reach.look(T0 + 3)
+    worker.owned = owned
+    worker.sent(OTHERS, 3)
+    await worker.look(T0 + 10_000)
+    assert worker.reach.arrives(T0 + 10_000) is None
+
+
+async def test_it_is_known_since_when_the_broker_has_not_answered(monkeypatch):
+    worker = Worker(OURS)
+    await worker.look(T0)
+
+    async def fail(*_: TP) -> dict[TP, int]:
+        raise KafkaConnectionError
+
+    with monkeypatch.context() as away:
+        away.setattr(worker.app.consumer, "highwaters", fail)
+        await worker.look(T0 + 60)
+        assert worker.reach.answered_at == T0
+    await worker.look(T0 + 61)
+    assert worker.reach.answered_at == T0 + 61

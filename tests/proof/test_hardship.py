@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
+from pipeline.kafka import running
 from tests.proof.kafka import Sent, alerts, ends, publish, quiet
 from tests.proof.test_silence import IMPATIENT, QUICK, report_for_ever, until
 from tests.proof.worker import LIMIT, Worker
@@ -132,6 +133,30 @@ async def test_a_machine_that_slept_reports_nobody(kafka, prefix, tmp_path):
         fleet = asyncio.create_task(report_for_ever(kafka.bootstrap, prefix, FLEET))
         await asyncio.sleep(LIMIT)
         fleet.cancel()
+        assert await alerts(kafka.bootstrap, prefix) == []
+
+
+async def test_a_broker_that_was_away_for_longer_than_anybody_may_be_silent_reports_nobody(
+    prefix, tmp_path
+):
+    """Nobody could be heard, and a device keeps nothing and sends again when its time has come."""
+    with (
+        running(tmp_path / "kafka") as kafka,
+        Worker(kafka.bootstrap, prefix, tmp_path, module=IMPATIENT) as worker,
+    ):
+        await worker.ready()
+        for _ in range(5):
+            now = time.time()
+            readings = [Sent(device, {"temperature": 20.0}, now) for device in FLEET[:3]]
+            await publish(kafka.bootstrap, prefix + "readings", readings)
+            await asyncio.sleep(0.5)
+        kafka.kill()
+        await asyncio.sleep(LIMIT)
+        kafka.start()
+        await asyncio.sleep(LIMIT - 1)
+        readings = [reading._replace(at=time.time()) for reading in readings]
+        await publish(kafka.bootstrap, prefix + "readings", readings)
+        await quiet(kafka.bootstrap, prefix)
         assert await alerts(kafka.bootstrap, prefix) == []
 
 

@@ -65,3 +65,9 @@ def test_a_file_that_is_not_there_is_a_wrong_command_line(tmp_path: Path) -> Non
     result = check(tmp_path / "none.toml")
     assert result.exit_code == 2
     assert "does not exist" in result.stderr
+
+
+def test_an_id_that_no_device_can_have_is_a_wrong_command_line(rules: Path) -> None:
+    result = check(rules, "--device", "oven 1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no device can have this id" in result.stderr

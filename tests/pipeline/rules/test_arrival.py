@@ -89,6 +89,18 @@ def test_a_new_device_that_uploads_is_found_out_once_its_claims_gain_on_time() -
     assert set(got[10:]) == {"backfill"}
 
 
+def test_of_a_forgotten_devices_upload_the_first_minutes_are_judged_as_a_new_ones() -> None:
+    told = right()
+    week = 7 * 24 * HOUR
+    told.settle(week + 100)
+    assert told.device.retired
+    history = [(2 * week + step, 60.0 * step) for step in range(2, 60)]
+    said = verdicts(told, history)
+    assert said == ["judged"] * 6 + ["backfill"] * 52, "five minutes are the skew"
+    assert told.reading(2 * week + 100, 2 * week + 100) == "judged"
+    assert told.device.clock_offset() == 0
+
+
 def test_a_future_stamp_poisons_nothing() -> None:
     told = right()
     assert told.reading(40, 4e8) == "judged"

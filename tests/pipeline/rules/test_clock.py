@@ -26,7 +26,8 @@ def ats(times: list[float], wall: float = AGES) -> list[float]:
         ([0, 1, 2, 2 + H], [0, 1, 2, 2 + H]),  # an hour is no jump
         ([0, 1, 2, 3 + H], [0, 1, 2, 2]),  # one record proves nothing
         ([0, 1, 2, 9 * H, 9 * H, 5], [0, 1, 2, 2, 2, 5]),  # nor do two
-        ([0, 1, 2, 9 * H, 8 * H, 8.5 * H], [0, 1, 2, 2, 2, 8 * H]),  # three: the smallest
+        ([0, 1, 2, 19 * H, 8 * H, 17 * H], [0, 1, 2, 2, 2, 8 * H]),  # three: the smallest,
+        ([0, 1, 2, 9 * H, 8 * H, 8.5 * H], [0, 1, 2, 2, 2, 9 * H]),  # and what is no jump from it
         ([0, 1, 2, 9 * H, 5, 9 * H, 9 * H], [0, 1, 2, 2, 5, 5, 5]),  # a row, not a sum
         ([0, 1, 2, 9 * H, 9 * H, 9 * H, 9 * H + 1], [0, 1, 2, 2, 2, 9 * H, 9 * H + 1]),
         ([9 * H, 0, 1], [9 * H, 0, 1]),  # the first one was wrong
@@ -40,6 +41,62 @@ def test_the_clock_is_a_maximum_that_no_single_record_can_move_by_more_than_an_h
     times: list[float], expected: list[float]
 ) -> None:
     assert ats(times) == expected
+
+
+EVERY_TWO = [2 * H * n for n in range(30)]
+BURSTS = [2 * H * n + second for n in range(30) for second in range(3)]
+JITTER = [(H * n) + (7 * n) % 5 for n in range(200)]  # an hour, give or take some seconds
+
+
+@pytest.mark.parametrize(
+    ("times", "first"), [(EVERY_TWO, 3), (BURSTS, 9), (JITTER, 5)], ids=["one", "burst", "jitter"]
+)
+def test_who_sends_every_hour_or_less_often_is_followed_once_that_is_proved(
+    times: list[float], first: int
+) -> None:
+    assert ats(times)[first:] == times[first:]
+
+
+@pytest.mark.parametrize("step", [H, H + 1, 2 * H])
+def test_who_is_back_after_an_outage_is_followed_from_the_third_record_on(step: float) -> None:
+    before = [step * n for n in range(30)]
+    after = [before[-1] + 32 * H + step * n for n in range(30)]
+    assert ats([*before, *after])[len(before) + 2 :] == after[2:]
+
+
+@pytest.mark.parametrize("wrong", [[5 * H], [50 * H, 50 * H]])
+def test_what_is_longer_than_the_usual_pause_proves_nothing_alone(wrong: list[float]) -> None:
+    usual = EVERY_TWO[:20]
+    last = usual[-1]
+    found = ats([*usual, *(last + ahead for ahead in wrong), last + 2 * H])
+    assert found[len(usual) :] == [*([last] * len(wrong)), last + 2 * H]
+
+
+def test_a_pause_is_usual_until_a_record_falls_back_behind_it() -> None:
+    last = EVERY_TWO[-1]
+    found = ats([*EVERY_TWO, last + 4 * H, last + 2 * H, last + 8 * H])
+    assert found[-3:] == [last + 4 * H, last + 4 * H, last + 4 * H]
+
+
+def test_a_pause_is_usual_until_there_was_none_for_long() -> None:
+    last = EVERY_TWO[-1]
+    often = [last + minute * 60.0 for minute in range(60 * 100)]
+    found = ats([*EVERY_TWO, *often, often[-1] + 2 * H])
+    assert found[-1] == often[-1]
+
+
+def test_one_pause_is_not_usual_yet() -> None:
+    """A night, and a wrong record by day."""
+    night = [0, 1, 2, 9 * H, 9 * H, 9 * H, 9 * H + 60]
+    assert ats([*night, 12 * H])[-1] == 9 * H + 60
+
+
+def test_a_row_of_a_time_that_knew_no_pauses_is_read() -> None:
+    clock = PartitionClock()
+    for time in EVERY_TWO:
+        clock.see(time, AGES)
+    again = PartitionClock.unpack(clock.pack()[:6])
+    assert again.see(EVERY_TWO[-1] + 10, AGES) == EVERY_TWO[-1] + 10
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=4), st.floats(2e6, AGES / 2))

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from pipeline.rules.device import Device
-from pipeline.rules.fleet import FLEET, GATHERED, LISTED, NEVER, TOGETHER, Count, count
+from pipeline.rules.fleet import (
+    APART,
+    FLEET,
+    GATHERED,
+    LISTED,
+    NEVER,
+    RULE,
+    TOGETHER,
+    Count,
+    count,
+)
 from pipeline.rules.fleet import decide as decided
 from pipeline.rules.lifecycle import Event
 
@@ -116,3 +126,69 @@ def test_who_returns_while_the_others_are_waited_for_is_not_silent() -> None:
     assert decided(fleet, [counted(6, 6, 6)], True, DUE) == []
     assert decided(fleet, [counted(12)], True, DUE + 1) == []
     assert decided(fleet, [counted(6, 6, 6)], True, DUE + 2) == []
+
+
+def test_who_falls_silent_while_it_is_open_is_named_too() -> None:
+    """A gateway dies: the devices behind it fall due one after the other, as far apart as they
+    report."""
+    fleet = Device(FLEET)
+    (fired,) = decide(fleet, [counted(80, 20, 20)], True, DUE)
+    more = [counted(40, 60, 60)]
+    assert decided(fleet, more, True, DUE + APART - 1) == []
+    (updated,) = decided(fleet, more, True, DUE + APART)
+    assert (updated.event, updated.reason, updated.alert_id) == (
+        "updated",
+        "fleet_offline",
+        fired.alert_id,
+    )
+    assert (fired.count, updated.count) == (20, 60)
+    assert len(fired.devices) == 20
+    assert updated.devices[:20] == fired.devices
+    assert sorted(updated.devices) == sorted(more[0].ids)
+    assert decided(fleet, more, True, DUE + 9 * APART) == [], "they are told"
+
+
+def test_of_those_who_fall_silent_one_after_the_other_nobody_is_left_out() -> None:
+    """One a second; what a partition has counted is three seconds old when it is decided upon."""
+    fleet, events = Device(FLEET), []
+    silent: dict[str, tuple[float, float]] = {}
+    counts = [counted(200)] * 3
+    for second in range(240):
+        at = DUE + second
+        if second < 200:
+            silent[f"d-{second}"] = (at, at)
+        counts = [*counts[1:], count(200, silent, at)]
+        events += decided(fleet, counts[:1], True, at)
+    assert [event.event for event in events] == ["fired"] + ["updated"] * 6
+    assert sorted(events[-1].devices) == sorted(silent)
+    assert events[-1].count == 200
+
+
+def test_who_is_back_stays_named_and_is_counted() -> None:
+    fleet = Device(FLEET)
+    decide(fleet, [counted(80, 20, 20, "first")], True, DUE)
+    (updated,) = decided(fleet, [counted(85, 15, 5, "second")], True, DUE + APART)
+    assert updated.count == len(updated.devices) == 25
+
+
+def test_a_thousand_are_named_however_many_more_there_are() -> None:
+    fleet = Device(FLEET)
+    decide(fleet, [counted(0, LISTED - 1, LISTED - 1, "first")], True, DUE)
+    (updated,) = decided(fleet, [counted(0, 2 * LISTED, 3, "second")], True, DUE + APART)
+    assert (updated.count, len(updated.devices)) == (2 * LISTED, LISTED)
+
+
+def test_that_something_arrives_again_is_told_at_once_and_with_all_there_are() -> None:
+    fleet = Device(FLEET)
+    decide(fleet, [counted(80, 20, 20)], False, DUE)
+    (updated,) = decided(fleet, [counted(40, 60, 60)], True, DUE + 1)
+    assert (updated.reason, updated.count) == ("fleet_offline", 60)
+
+
+def test_an_alert_of_a_time_that_told_once_is_told_again() -> None:
+    fleet = Device(FLEET)
+    decide(fleet, [counted(80, 20, 20)], True, DUE)
+    assert fleet.alerts is not None
+    del fleet.alerts.progress[RULE][2:]
+    (updated,) = decided(fleet, [counted(40, 60, 60)], True, DUE + 1)
+    assert updated.count == 60

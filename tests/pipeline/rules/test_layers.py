@@ -88,6 +88,28 @@ def test_a_rule_applies_to_the_devices_that_it_matches() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("match", "matched"),
+    [
+        ('device = "oven-*"', {"oven-1", "oven-2"}),
+        ('device = ["oven-2", "north/?"]', {"oven-2", "north/1"}),
+        ('device = "*", group = "north"', {"north/1"}),
+        ('device = "oven-*", group = "north"', set()),  # both
+    ],
+)
+def test_a_matcher_is_of_ids_and_groups_and_all_that_it_names_must_match(
+    match: str, matched: set[str]
+) -> None:
+    one = """
+    [rules.hot]
+    metric = "temperature"
+    levels = [{ severity = "info", above = 30 }]
+    """
+    book = parse(f"{one}match = {{ {match} }}")
+    ids = ("oven-1", "oven-2", "north/1", "south/1")
+    assert {device_id for device_id in ids if book.of(device_id).rules()} == matched
+
+
 def test_what_holds_of_all_pages_holds_of_the_book() -> None:
     book = parse(RULES)
     assert book.metrics_named == {"temperature", "humidity", "noise"}
