@@ -83,6 +83,7 @@ async def review_topics(settings: Settings, names: Names, *, create: bool) -> li
             found = await _appeared(
                 admin, names, names.policies().keys() - created - refused.keys()
             )
+            partitions = _partitions(found, settings, names)
         actual = await _configurations(admin, found)
 
         def review(name: str, policy: Mapping[str, str]) -> Review:

@@ -13,6 +13,7 @@ from pipeline.kafka.broker import RunningKafka, free_port
 from pipeline.names import DAY_MS, Names
 from pipeline.settings import Settings
 from pipeline.topics import Review, declare_topics, review_topics
+from tests.lab import until
 
 PARTITIONS = 3
 
@@ -71,12 +72,15 @@ def test_what_it_created_is_what_a_worker_wants(settings, names):
     assert run(settings).exit_code == 0
     _cluster, partitions = asyncio.run(declare_topics(settings, names))
     assert partitions == PARTITIONS
-    assert not any(review.faults for review in reviewed(settings, names))
+    until(
+        lambda: not any(review.faults for review in reviewed(settings, names)),
+        "all is as it should be",
+    )
 
 
 def test_what_a_worker_created_is_as_it_should_be(settings, names):
     asyncio.run(declare_topics(settings, names))
-    assert run(settings, "--look").exit_code == 0
+    until(lambda: run(settings, "--look").exit_code == 0, "all is as it should be")
 
 
 def test_every_difference_is_told_each_time_and_none_is_changed(settings, names):
@@ -89,6 +93,8 @@ def test_every_difference_is_told_each_time_and_none_is_changed(settings, names)
         NewTopic(names.windows, 1, 1, topic_configs=wanted[names.windows]),
     ]
     asyncio.run(create(settings.bootstrap, *topics))
+    missing = len(wanted) - len(topics)  # a broker tells some moments late of what it has
+    until(lambda: run(settings, "--look").output.count("is missing") == missing, "they are there")
     told = [
         f"{names.readings}: as it should be, 4 partitions",
         f"{names.alerts} has retention.ms={short} and should have {7 * DAY_MS}",
