@@ -15,9 +15,6 @@ ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 ARCHIVE = find_spec("pipeline.archive") is not None
 needs_archive = pytest.mark.skipif(not ARCHIVE, reason="there is no archive yet")
-needs_prometheus = pytest.mark.skipif(
-    not (DEPLOY / "prometheus").exists(), reason="there are no files for Prometheus yet"
-)
 KUBERNETES = DEPLOY / "kubernetes"
 # A value that any setting takes which comes from a secret, by the end of its name
 SECRETS = {

@@ -17,7 +17,7 @@ import yaml
 
 from pipeline.cli import main
 from pipeline.settings import PREFIX, Settings
-from tests.deploy.manifests import ARCHIVE, DEPLOY, ROOT, needs_archive, needs_prometheus
+from tests.deploy.manifests import ARCHIVE, DEPLOY, ROOT, needs_archive
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"
 PROFILES = ("", "storage", "storage,monitoring,demo")
@@ -191,7 +191,6 @@ def test_commands_are_ours(services) -> None:
             )
 
 
-@needs_prometheus
 def test_what_is_mounted_from_here_is_here(services) -> None:
     for name, service in services.items():
         for volume in service.get("volumes", []):
@@ -212,7 +211,6 @@ def test_a_worker_has_a_volume_of_its_own_and_the_rules_that_are_beside_the_file
 
 
 @needs_archive
-@needs_prometheus
 def test_prometheus_finds_whatever_has_metrics_where_it_listens(services) -> None:
     settings = Settings()
     archives = [settings.archive_port + number for number in range(3)]
