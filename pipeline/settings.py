@@ -20,6 +20,12 @@ Network = IPv4Network | IPv6Network
 PREFIX = "SMART_IOT_"
 # A row holds the windows that a late reading can fall into: of 10 s each, 32 and no more.
 SHORTEST_WINDOW, LONGEST_WINDOW = 10, 86_400
+_LEAST = {
+    **dict.fromkeys(("partitions", "replication", "viewers", "viewer_queue"), 1),
+    **dict.fromkeys(("viewers_per_address", "recovery_events", "windows_kept"), 1),
+    **dict.fromkeys(("redis_days", "archive_rows"), 1),
+    **dict.fromkeys(("mysql_days", "mongo_days"), 0),
+}
 
 
 class SettingsError(ValueError):
@@ -158,6 +164,36 @@ class Settings:
         10.0, "seconds without a heartbeat until Kafka gives our partitions away", _seconds
     )
     naive_timezone: str = _setting("UTC", "time zone of timestamps that name none", _timezone)
+    mysql_url: str = _setting(
+        "",
+        "where alerts and windows go: mysql://user:password@host/database",
+        secret=True,
+    )
+    mysql_days: int = _setting(
+        365, "days that MySQL keeps what is over, from when it was stored; 0: for ever", _whole
+    )
+    mongo_url: str = _setting(
+        "", "where readings go: mongodb://user:password@host/database", secret=True
+    )
+    mongo_days: int = _setting(
+        30, "days that MongoDB keeps a reading, from when it was stored; 0: for ever", _whole
+    )
+    redis_url: str = _setting(
+        "", "where the newest of every device goes: redis://:password@host/0", secret=True
+    )
+    redis_days: int = _setting(
+        7, "days without a reading after which Redis forgets a device", _whole
+    )
+    archive_port: int = _setting(
+        8001, "port of the first archive's /metrics, the others take the next; 0: any", _whole
+    )
+    archive_migrate: str = _setting(
+        "NO", "whether an archive makes its tables by itself when it starts", allowed=("NO", "YES")
+    )
+    archive_rows: int = _setting(2_000, "records that an archive writes at once", _whole)
+    archive_wait: float = _setting(
+        1.0, "seconds that an archive waits for as many before it writes what there is", _seconds
+    )
     log_level: str = _setting(
         "INFO",
         "least severe log line that is written",
@@ -188,20 +224,15 @@ class Settings:
     def _faults(self) -> list[str]:
         """What is wrong with values that are well-formed."""
         errors = []
-        if not 0 <= self.web_port < 65536:
-            errors.append(f"{PREFIX}WEB_PORT={self.web_port} is not a port (0 to 65535)")
         errors += [
-            f"{PREFIX}{name.upper()}={getattr(self, name)} must be at least 1"
-            for name in (
-                "partitions",
-                "replication",
-                "viewers",
-                "viewer_queue",
-                "viewers_per_address",
-                "recovery_events",
-                "windows_kept",
-            )
-            if getattr(self, name) < 1
+            f"{PREFIX}{name.upper()}={getattr(self, name)} is not a port (0 to 65535)"
+            for name in ("web_port", "archive_port")
+            if not 0 <= getattr(self, name) < 65536
+        ]
+        errors += [
+            f"{PREFIX}{name.upper()}={getattr(self, name)} must be at least {least}"
+            for name, least in _LEAST.items()
+            if getattr(self, name) < least
         ]
         if self.window != 0 and not SHORTEST_WINDOW <= self.window <= LONGEST_WINDOW:
             errors.append(

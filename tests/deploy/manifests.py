@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
-ARCHIVE = find_spec("pipeline.archive") is not None
-needs_archive = pytest.mark.skipif(not ARCHIVE, reason="there is no archive yet")
 KUBERNETES = DEPLOY / "kubernetes"
 # A value that any setting takes which comes from a secret, by the end of its name
 SECRETS = {
@@ -74,8 +70,7 @@ class Pod:
 
 
 def pods() -> list[Pod]:
-    found = [_pod(workload) for workload in of_kind("Deployment", "StatefulSet")]
-    return [pod for pod in found if ARCHIVE or not pod.name.startswith("archive-")]
+    return [_pod(workload) for workload in of_kind("Deployment", "StatefulSet")]
 
 
 def _pod(workload: dict[str, Any]) -> Pod:

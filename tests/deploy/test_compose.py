@@ -17,11 +17,11 @@ import yaml
 
 from pipeline.cli import main
 from pipeline.settings import PREFIX, Settings
-from tests.deploy.manifests import ARCHIVE, DEPLOY, ROOT, needs_archive
+from tests.deploy.manifests import DEPLOY, ROOT
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"
 PROFILES = ("", "storage", "storage,monitoring,demo")
-OURS = {"worker-1", "worker-2", "web", "topics", "simulator", *(["archive"] if ARCHIVE else [])}
+OURS = {"worker-1", "worker-2", "web", "topics", "simulator", "archive"}
 ONCE = {"topics"}  # ends when it is done
 
 
@@ -152,7 +152,6 @@ def test_every_variable_is_a_setting_and_its_value_one_that_is_taken(
     Settings.of(environment)
 
 
-@needs_archive
 def test_what_may_be_passed_on_to_the_web_view_is_mounted_there(services, secrets) -> None:
     web = services["web"]
     passed_on = [name for name, value in web["environment"].items() if value is None]
@@ -165,7 +164,6 @@ def test_what_may_be_passed_on_to_the_web_view_is_mounted_there(services, secret
         Settings.of({name: str(secrets / path.rpartition("/")[2])})
 
 
-@needs_archive
 def test_the_archive_can_use_the_urls_that_it_is_given(services, secrets) -> None:
     from pipeline.cli.archive import usable
 
@@ -210,7 +208,6 @@ def test_a_worker_has_a_volume_of_its_own_and_the_rules_that_are_beside_the_file
     assert len(set(sources)) == 2
 
 
-@needs_archive
 def test_prometheus_finds_whatever_has_metrics_where_it_listens(services) -> None:
     settings = Settings()
     archives = [settings.archive_port + number for number in range(3)]

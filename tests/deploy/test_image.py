@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.kafka.broker import RunningKafka, free_port
 from tests.deploy.image import Builder, built
-from tests.deploy.manifests import ROOT, needs_archive, pods
+from tests.deploy.manifests import ROOT, pods
 from tests.lab import Program, produce, until
 
 pytestmark = [
@@ -134,7 +134,6 @@ def test_a_worker_and_a_web_view_work_in_it(
     assert {path.stat().st_uid for path in data.rglob("*")} == {USER}
 
 
-@needs_archive
 def test_the_archives_start_without_a_folder_of_their_own(image: Builder) -> None:
     for pod in pods():
         if pod.name.startswith("archive-"):
@@ -143,7 +142,6 @@ def test_the_archives_start_without_a_folder_of_their_own(image: Builder) -> Non
             assert "is not set" in told  # its URL: it has begun
 
 
-@needs_archive
 def test_the_archive_that_compose_runs_fills_a_database(
     image: Builder, kafka: RunningKafka, prefix: str, tmp_path: Path
 ) -> None:

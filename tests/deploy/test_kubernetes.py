@@ -20,7 +20,6 @@ from tests.deploy.manifests import (
     SECRETS,
     Pod,
     documents,
-    needs_archive,
     of_kind,
     one,
     pods,
@@ -247,7 +246,6 @@ def _selected(selector: dict[str, Any]) -> set[str]:
     }
 
 
-@needs_archive
 def test_selectors_find_the_pods_that_they_mean() -> None:
     for workload in of_kind("Deployment", "StatefulSet"):
         assert _selected(workload["spec"]["selector"]) == {workload["metadata"]["name"]}
@@ -287,7 +285,6 @@ def test_whoever_is_allowed_nothing_is_allowed_what_it_needs() -> None:
 # --- secrets ----------------------------------------------------------------------------------
 
 
-@needs_archive
 def test_every_secret_that_pods_refer_to_is_made_in_the_guide() -> None:
     wanted: dict[str, set[str]] = {}
     for pod in pods():
