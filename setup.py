@@ -39,6 +39,7 @@ BESIDE = [
     "pipeline/backtest/run.py",
 ]
 BUILDS = {"bdist_wheel", "build", "install"}
+METADATA = {"dist_info", "egg_info"}  # pip asks for it first, and it is the same either way
 COMPILER_FLAGS = ("-I", sysconfig.get_path("include"), "-c", "probe.c")
 
 
@@ -49,7 +50,7 @@ class CannotCompile(Exception):
 def core() -> Sequence[Extension]:
     if ASKED not in ("", "plain", "compiled"):
         sys.exit(f"SMART_IOT_CORE={ASKED} is neither plain nor compiled")
-    if ASKED == "plain" or not (ASKED or BUILDS & set(sys.argv)):
+    if ASKED == "plain" or METADATA & set(sys.argv) or not (ASKED or BUILDS & set(sys.argv)):
         return []
     try:
         return compiled()

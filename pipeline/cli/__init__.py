@@ -18,6 +18,7 @@ COMMANDS = (
     "up",
     "archive",
     "web",
+    "topics",
     "simulate",
     "publish",
     "watch",

@@ -28,6 +28,7 @@ from zipfile import ZipFile
 import pytest
 
 from pipeline.kafka.broker import HOST, free_port
+from pipeline.names import Names
 from tests import stores
 from tests.lab import Program, started, until
 from tests.proof import test_newcomer
@@ -328,6 +329,13 @@ def _works(house: House, command: str) -> None:
             assert worker.process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
+
+
+@checks("smart-iot topics", "smart-iot topics --look")
+def _finds_the_topics_as_they_should_be(house: House, command: str) -> None:
+    said = house.done(command).splitlines()
+    assert len(said) == len(Names("").policies())
+    assert all(": as it should be, 8 partitions" in line for line in said)
 
 
 def _is_ready(house: House, port: int) -> bool:
