@@ -29,6 +29,7 @@ from faust.types import TP, EventT, StreamT
 from agents.checks import INTERVAL, send_checks
 from agents.commands import Commands, forget_the_past
 from agents.fleet import FLEET_KEY, FleetWatch
+from agents.gauges import Gauges
 from agents.intake import Intake
 from agents.judge import Judge
 from agents.ownership import Ownership
@@ -37,7 +38,6 @@ from agents.rekeying import Forwarder
 from agents.reloading import Reloading, engine_of
 from agents.standstill import mind_the_sources
 from agents.writer import Closed, Writer
-from pipeline import metrics
 from pipeline.batches import Batches
 from pipeline.garbage import keep
 from pipeline.rules.faults import RulesError
@@ -72,6 +72,7 @@ class Detection:
         self.intake = Intake(app, self.ownership, self.judge, self.writer, forwarder)
         self.ownership.settle = self.intake.settle
         self.reach = Reach(app, self.ownership)
+        self.gauges = Gauges(self.ownership)
         self.fleet = FleetWatch(app, self.ownership, self.judge, self.reach)
         self.kept = 0  # devices that garbage isn't looked for among
         self.beat: Callable[[], None] = lambda: None  # the watchdog's sign of life
@@ -171,9 +172,14 @@ class Detection:
         if self.ownership.devices() > self.kept + MANY:
             self.kept = self.ownership.devices()
             keep()
-        metrics.WRONG_CLOCKS.set(self.ownership.wrong_clocks())
         await self.fleet.look(wall)
         await send_checks(self.app, self.judge.engine, self.ownership.owned.values())
+
+    async def show_for_ever(self) -> None:
+        """Apart from the look, which waits for Kafka."""
+        while not self.app.should_stop:
+            self.gauges.show(self.reach.ends, time.time())
+            await asyncio.sleep(INTERVAL)
 
     def wall(self) -> float:
         """The time. If it leapt (the machine slept, its clock was set), or the broker was away,
@@ -219,6 +225,10 @@ async def look() -> None:
     await supervised(detection.look_for_ever())
 
 
+async def tell() -> None:
+    await supervised(detection.show_for_ever())
+
+
 async def mind() -> None:
     await supervised(mind_the_sources(app, detection.ownership))
 
@@ -231,5 +241,6 @@ async def listen() -> None:
 
 app.task(flush)
 app.task(look)
+app.task(tell)
 app.task(mind)
 app.task(listen)

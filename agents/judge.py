@@ -23,6 +23,7 @@ from pipeline import metrics
 from pipeline.rejection import rejection
 from pipeline.rows import Outgoing, Row
 from pipeline.rules.engine import Engine, Reading, Refused
+from pipeline.rules.fleet import FLEET
 from pipeline.rules.lifecycle import Event
 from pipeline.words import event_json
 from tables.partition import CHECKS, Partition
@@ -73,8 +74,8 @@ class Judge:
             if item.refused:
                 count_refused(item.refused)
         home.note_applied_by_row(row, origin, place)
-        self.decided(home, row, events)
-        if events:
+        self.decided(home, row, events, reading.record_time)
+        if events and home.clock.live:
             metrics.DECISION_SECONDS.observe(max(0.0, wall - reading.record_time))
 
     def _count(self, verdict: str) -> None:
@@ -123,6 +124,8 @@ class Judge:
         partition.silent.clear()
         partition.unjudged = list(partition.rows)
         plan(self.engine, partition, partition.fleet)
+        for episode in partition.fleet.device.open_alerts():
+            partition.standing.opened(episode.alert_id, episode.severity, episode.kind)
 
     def adopt_some(self, partition: Partition) -> bool:
         """Bring a slice of the devices under today's rules, and note when each may be due; whether
@@ -141,8 +144,10 @@ class Judge:
             self.decided(partition, row, events)
         else:
             plan(self.engine, partition, row)
-        if any(episode.kind == "offline" for episode in row.device.open_alerts()):
-            partition.silent.setdefault(row.device.id, (LONG_AGO, LONG_AGO))
+        for episode in row.device.open_alerts():
+            partition.standing.opened(episode.alert_id, episode.severity, episode.kind)
+            if episode.kind == "offline":
+                partition.silent.setdefault(row.device.id, (LONG_AGO, LONG_AGO))
 
     # -- checks
 
@@ -180,32 +185,51 @@ class Judge:
             self.changed(partition, row, events)
         return bool(events)
 
-    def decided(self, partition: Partition, row: Row, events: list[Event]) -> None:
-        """These are new: say which silence each is under."""
+    def decided(
+        self, partition: Partition, row: Row, events: list[Event], since: float | None = None
+    ) -> None:
+        """These are new: say which silence each is under. `since` is the time of the reading that
+        they are of, if they are."""
         if events and partition.silences.concern(row.device):
             partition.silences.mark(row.device, events)
-        self.changed(partition, row, events)
+        self.changed(partition, row, events, since)
 
-    def changed(self, partition: Partition, row: Row, events: list[Event]) -> None:
+    def changed(
+        self, partition: Partition, row: Row, events: list[Event], since: float | None = None
+    ) -> None:
         partition.dirty[row.device.id] = row
         for event in events:
             if event.kind == "offline":
                 _note_silence(partition, event)
-            metrics.EVENTS_DECIDED.labels(event.rule, event.event).inc()
-            row.outbox.append(
-                Outgoing(
-                    event.rule,
-                    event.alert_id,
-                    event.seq,
-                    event.status == "active",
-                    event_json(event),
-                )
-            )
+            _tally(partition, event)
+            row.outbox.append(_outgoing(partition, event, since))
         plan(self.engine, partition, row)
         if events:
             partition.undelivered += len(events)
             partition.urgent[row.device.id] = row
             self.wake()
+
+
+def _outgoing(partition: Partition, event: Event, since: float | None) -> Outgoing:
+    active = event.status == "active"
+    outgoing = Outgoing(event.rule, event.alert_id, event.seq, active, event_json(event))
+    if partition.clock.live:  # how late recorded data is says nothing of us
+        outgoing.is_due = event.kind == "offline" and event.event == "fired"
+        outgoing.since = event.timestamp if outgoing.is_due else since
+    return outgoing
+
+
+def _tally(partition: Partition, event: Event) -> None:
+    if event.status == "active":
+        partition.standing.opened(event.alert_id, event.severity, event.kind)
+    else:
+        partition.standing.closed(event.alert_id)
+    metrics.EVENTS_DECIDED.labels(event.rule, event.event).inc()
+    if event.suppressed_by is not None:
+        silence = partition.silences.get(event.suppressed_by)
+        by_fleet = silence is not None and silence.by == FLEET
+        why = "offline" if silence is None else "fleet" if by_fleet else "silence"
+        metrics.SUPPRESSED.labels(why).inc()
 
 
 def _note_silence(partition: Partition, event: Event) -> None:

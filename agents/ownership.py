@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -67,20 +67,25 @@ class Ownership:
     async def _restore(self, assigned: frozenset[TP]) -> None:
         await self.release()
         numbers = sorted(tp.partition for tp in assigned if tp.topic == self.app.names.readings)
+        with metrics.RECOVERY_SECONDS.time():
+            owned, sources = await self._taken(numbers)
+        self._kept.clear()
+        self.owned, self.sources = owned, sources
+        self.restored = True
+        log.info("restored %d devices in partitions %s", self.devices(), numbers)
+
+    async def _taken(self, numbers: Iterable[int]) -> tuple[dict[int, Partition], dict[TP, Source]]:
+        owned, sources = {}, {}
         looking = consumer(self.app.settings)
         await looking.start()
         try:
-            owned, sources = {}, {}
             for number in numbers:
                 partition = owned[number] = await self._take(number, looking)
                 for source in await self._sources(partition, looking):
                     sources[source.tp] = source
         finally:
             await looking.stop()
-        self._kept.clear()
-        self.owned, self.sources = owned, sources
-        self.restored = True
-        log.info("restored %d devices in partitions %s", self.devices(), numbers)
+        return owned, sources
 
     async def _take(self, number: int, looking: AIOKafkaConsumer) -> Partition:
         kept = self._kept.pop(number, None)

@@ -45,6 +45,7 @@ class Reach:
         self._app = app
         self._ownership = ownership
         self._looks: dict[int, Look] = {}
+        self.ends: Mapping[TP, int] = {}  # of what we read, when it was last heard
         self._sent: Mapping[TP, int] = {}  # where all readings end,
         self._sent_at = NEVER  # and since when
         self._gaps: deque[float] = deque(maxlen=GAPS)
@@ -69,6 +70,7 @@ class Reach:
         except KafkaError as error:
             log.debug("where the sources end isn't known: %r", error)
             return
+        self.ends = ends
         self.answered_at = wall
         sent = {tp: ends.get(tp, 0) for tp in readings}
         if sent != self._sent:

@@ -18,6 +18,7 @@ from agents.judge import Judge
 from pipeline import metrics
 from pipeline.rules.engine import Engine
 from pipeline.rules.faults import RulesError
+from pipeline.rules.fleet import RULE as FLEET_RULE
 from pipeline.rules.rulebook import Rulebook
 from pipeline.rulesource import RulesFile
 from pipeline.settings import Settings
@@ -47,7 +48,8 @@ class Reloading:
         self._judge = judge
         self._owned = owned
         self._commands: deque[str] = deque(maxlen=REMEMBERED)
-        metrics.show_rules(self.rules().fingerprint())
+        metrics.rules_were_read(right=True)
+        self._show()
 
     def rules(self) -> Rulebook:
         """Those that are judged by."""
@@ -63,8 +65,10 @@ class Reloading:
             rules = self._file.read()
         except RulesError as error:
             metrics.RULES_RELOADS.labels("refused").inc()
+            metrics.rules_were_read(right=False)
             log.error("the rules stay as they were: %s", error)
             raise
+        metrics.rules_were_read(right=True)
         fingerprint = rules.fingerprint()
         if fingerprint == self.rules().fingerprint():
             metrics.RULES_RELOADS.labels("unchanged").inc()
@@ -73,9 +77,13 @@ class Reloading:
         for partition in self._owned():
             self._judge.take_up(partition)
         metrics.RULES_RELOADS.labels("applied").inc()
-        metrics.show_rules(fingerprint)
+        self._show()
         log.info("the rules were read anew: they are %s now", fingerprint)
         return True
+
+    def _show(self) -> None:
+        rules = self.rules()
+        metrics.show_rules(rules.fingerprint(), (*rules.named, FLEET_RULE))
 
     def asked(self) -> bool:
         """Reload for somebody who gets no answer: what is wrong is in the log."""

@@ -115,6 +115,7 @@ class Writer:
                 with metrics.FLUSH_SECONDS.time():
                     async with asyncio.timeout(DEADLINE):
                         await self._write(cuts)
+            metrics.FLUSHED_AT.set_to_current_time()
             if any(cut.partition.urgent for cut in cuts):
                 self.wake()
 
@@ -250,6 +251,7 @@ class Writer:
             self.batches.send(names.alerts, number, told),
             self.batches.send(names.alerts_open, number, states),
         )
+        note_told(announced, time.time())
         holes = []
         for offset, count in written:
             if partition.open_next not in (UNKNOWN_OFFSET, offset):
@@ -321,6 +323,16 @@ def take_slice(
             part.announced.append((row, list(row.outbox)))
     partition.undelivered = len(partition.urgent)
     return part
+
+
+def note_told(announced: Iterable[tuple[Row, Sequence[Outgoing]]], wall: float) -> None:
+    """The broker has these now: how long they took."""
+    for _, events in announced:
+        for event in events:
+            if event.since is not None:
+                took = metrics.OFFLINE_SECONDS if event.is_due else metrics.ALERT_SECONDS
+                took.observe(max(0.0, wall - event.since))
+                event.since = None
 
 
 def newest(windows: Sequence[ClosedWindow]) -> list[ClosedWindow]:

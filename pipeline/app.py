@@ -12,6 +12,8 @@ from mode import Service
 from agents.detection import detection, supervised
 from pipeline.garbage import seldom
 from pipeline.hugepages import HugePages
+from pipeline.metrics import WORKER, expose
+from pipeline.sensor import monitored
 from pipeline.settings import Settings, SettingsError
 from pipeline.streams import app
 from pipeline.watchdog import Watchdog
@@ -68,6 +70,8 @@ def start() -> None:
     seldom()
 
 
+monitored(app, WORKER)
+expose(WORKER)
 app.on_release = detection.release
 app.on_restore = detection.ownership.restore
 app.on_positioned = detection.positioned

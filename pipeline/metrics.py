@@ -1,20 +1,49 @@
 """What happened in this process in; one registry of Prometheus metrics out, for `/metrics`.
 
-Base units, bounded labels, never a device's id. One section a concern.
+Base units, bounded labels, never a device's id. One section a concern. `/metrics` has what is in
+`REGISTRY`; a process that has a web view, or is a worker, adds what those tell (`expose`), so that
+nobody shows zeros of what it doesn't do. `docs/metrics.md` lists all of them.
+
+Where the labels are known beforehand their series begin at 0: of one that appears only with its
+first event, Prometheus never sees that event.
 """
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 from prometheus_client.process_collector import ProcessCollector
 
 from pipeline.about import CORE, VERSION
 
-REGISTRY = CollectorRegistry(auto_describe=True)
+# A second series beside each, that Prometheus has no use for
+disable_created_metrics()  # type: ignore[no-untyped-call]
+REGISTRY: Final = CollectorRegistry(auto_describe=True)
+VIEW: Final = CollectorRegistry(auto_describe=True)
+WORKER: Final = CollectorRegistry(auto_describe=True)
+ARCHIVE: Final = CollectorRegistry(auto_describe=True)
+_exposed: set[CollectorRegistry] = set()
+
+
+def expose(registry: CollectorRegistry) -> None:
+    """Have `/metrics` tell what is in there too; a second time changes nothing."""
+    if registry not in _exposed:
+        _exposed.add(registry)
+        REGISTRY.register(registry)
+
+
 ProcessCollector(registry=REGISTRY)
 BUILD_INFO = Gauge(
     "smart_iot_build_info",
-    "1, with the version, and whether the core is compiled or plain Python",
+    "1, with the version and whether the core is compiled or plain Python",
     ["version", "core"],
     registry=REGISTRY,
 )
@@ -23,9 +52,25 @@ BUILD_INFO.labels(VERSION, CORE).set(1)
 LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 )  # fmt: skip
+RECOVERY_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300)
 EVENTS = frozenset({"fired", "updated", "resolved", "acked", "reminder"})
 LATENESS_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 CLOSE_CODES = frozenset({1000, 1001, 1006, 1008, 1009, 1012, 1013, 4401, 4403})
+
+
+# Why a reading is sent to the rejected topic
+REJECTIONS = frozenset({
+    "not_utf8", "not_json", "not_an_object", "no_device_id", "bad_device_id", "no_metric",
+    "too_large", "too_deep", "duplicate_key", "bad_timestamp", "too_many_metrics", "no_origin",
+    "core_error",
+})  # fmt: skip
+VALUE_FAULTS = frozenset({"null", "boolean", "string", "nan", "infinite", "other"})
+
+
+def begin(metric: Counter, *known: str) -> None:
+    """Series of one label that are at 0 before anything has happened."""
+    for value in sorted(known):
+        metric.labels(value)
 
 
 def label(value: object, known: frozenset[str] | frozenset[int]) -> str:
@@ -33,90 +78,96 @@ def label(value: object, known: frozenset[str] | frozenset[int]) -> str:
     return str(value) if value in known else "other"
 
 
-# --- the process -----------------------------------------------------------------------------
+# --- the web view: what it runs in ----------------------------------------------------------
 
 LOOP_LATE_SECONDS = Histogram(
     "smart_iot_loop_late_seconds",
     "By how much the event loop was late when it was looked at, fifty times a second",
     buckets=LATENESS_BUCKETS,
-    registry=REGISTRY,
+    registry=VIEW,
 )
 
 # --- the web view: viewers ------------------------------------------------------------------
 
-VIEWERS = Gauge("smart_iot_web_viewers", "WebSocket viewers connected now", registry=REGISTRY)
+VIEWERS = Gauge("smart_iot_web_viewers", "WebSocket viewers connected now", registry=VIEW)
 VIEWERS_CLOSED = Counter(
     "smart_iot_web_viewers_closed",
     "WebSocket viewers that left or were closed, by close code",
     ["code"],
-    registry=REGISTRY,
+    registry=VIEW,
 )
+VIEWERS_REFUSED = Counter(
+    "smart_iot_web_viewers_refused",
+    "WebSocket viewers that were not let in: foreign (a page, or a name for us, that may not), "
+    "per_address and full (as many as may be are there), not_ready",
+    ["reason"],
+    registry=VIEW,
+)
+begin(VIEWERS_REFUSED, "foreign", "full", "not_ready", "per_address")
+begin(VIEWERS_CLOSED, "other", *map(str, CLOSE_CODES))
 QUEUE_OVERFLOWS = Counter(
     "smart_iot_web_queue_overflows",
-    "viewers closed with 1013 because they fell behind by more than their queue",
-    registry=REGISTRY,
+    "Viewers closed with 1013 because they fell behind by more than their queue",
+    registry=VIEW,
 )
 
 # --- the web view: the feed of alert events -------------------------------------------------
 
 EVENTS_RELAYED = Counter(
     "smart_iot_web_events_relayed",
-    "alert events handed to the viewers, by kind",
+    "Alert events handed to the viewers, by kind",
     ["event"],
-    registry=REGISTRY,
+    registry=VIEW,
 )
+begin(EVENTS_RELAYED, *EVENTS)
 EVENTS_REPEATED = Counter(
     "smart_iot_web_events_repeated",
-    "alert events that were on the topic again and went to no viewer",
-    registry=REGISTRY,
+    "Alert events that were on the topic again and went to no viewer",
+    registry=VIEW,
 )
 EVENTS_UNREADABLE = Counter(
     "smart_iot_web_events_unreadable",
-    "records of the alert topics that are no alert event",
-    registry=REGISTRY,
+    "Records of the alert topics that are no alert event",
+    registry=VIEW,
 )
-OPEN_ALERTS = Gauge("smart_iot_web_open_alerts", "alerts open now", registry=REGISTRY)
+OPEN_ALERTS = Gauge("smart_iot_web_open_alerts", "Alerts open now", registry=VIEW)
 FEED_RESTARTS = Counter(
-    "smart_iot_web_feed_restarts", "times the feed had to start again", registry=REGISTRY
+    "smart_iot_web_feed_restarts", "Times the feed had to start again", registry=VIEW
 )
 RELAY_SECONDS = Histogram(
     "smart_iot_web_relay_seconds",
-    "from an alert event's Kafka timestamp until every viewer's queue has it",
+    "From an alert event's Kafka timestamp until every viewer's queue has it",
     buckets=LATENCY_BUCKETS,
-    registry=REGISTRY,
+    registry=VIEW,
 )
 
 # --- the web view: devices and readings -----------------------------------------------------
 
-DEVICES = Gauge("smart_iot_web_devices", "devices that the view knows", registry=REGISTRY)
+DEVICES = Gauge("smart_iot_web_devices", "Devices that the view knows", registry=VIEW)
 RECORDS_UNREADABLE = Counter(
     "smart_iot_web_records_unreadable",
-    "records that are none of ours, of the device table's changelog, the alerts or the windows",
+    "Records that are none of ours, of the device table's changelog, the alerts or the windows",
     ["what"],
-    registry=REGISTRY,
+    registry=VIEW,
 )
+begin(RECORDS_UNREADABLE, "devices", "alerts of the past", "windows")
 ALERTS_KEPT = Gauge(
     "smart_iot_web_alerts_kept",
-    "alerts of the past in memory, each with its events",
-    registry=REGISTRY,
+    "Alerts of the past in memory, each with its events",
+    registry=VIEW,
 )
 WINDOWS_KEPT = Gauge(
     "smart_iot_web_windows_kept",
-    "closed windows in memory, for charts; SMART_IOT_WINDOWS_KEPT at the most",
-    registry=REGISTRY,
+    "Closed windows in memory, for charts; SMART_IOT_WINDOWS_KEPT at the most",
+    registry=VIEW,
 )
 READINGS_STREAMED = Counter(
     "smart_iot_web_readings_streamed",
-    "readings handed to the viewers of single devices, or of all",
+    "Readings handed to the viewers of single devices, or of all",
     ["stream"],
-    registry=REGISTRY,
+    registry=VIEW,
 )
-QUESTIONS = Counter(
-    "smart_iot_web_questions",
-    "Questions of the web view to a database, by what came of them",
-    ["sink", "outcome"],
-    registry=REGISTRY,
-)
+begin(READINGS_STREAMED, "device", "all")
 
 # --- the worker: readings in ----------------------------------------------------------------
 
@@ -125,46 +176,82 @@ READINGS = Counter(
     "Readings taken from Kafka, by what became of them: judged, late, backfill, repeat, rejected, "
     "replayed (already applied before a restart)",
     ["result"],
-    registry=REGISTRY,
+    registry=WORKER,
 )
+begin(READINGS, "judged", "late", "backfill", "repeat", "rejected", "replayed")
 REKEYED = Counter(
     "smart_iot_readings_rekeyed",
     "Readings that arrived in another partition than their device's own (no key, or another "
     "partitioner): applied here, or forwarded to another worker",
     ["way"],
-    registry=REGISTRY,
+    registry=WORKER,
 )
+begin(REKEYED, "applied", "forwarded")
+LAG = Gauge(
+    "smart_iot_lag_records",
+    "Records of our partitions that are not taken up yet: readings, or forwarded (by other "
+    "workers, to the device's own partition)",
+    ["topic", "partition"],
+    registry=WORKER,
+)
+REJECTED = Counter(
+    "smart_iot_readings_rejected",
+    "Readings sent to the rejected topic, by reason",
+    ["reason"],
+    registry=WORKER,
+)
+begin(REJECTED, *REJECTIONS)
+VALUES_REFUSED = Counter(
+    "smart_iot_values_refused",
+    "Single values that a rule names and that are no numbers; the rest of the reading was used",
+    ["reason"],
+    registry=WORKER,
+)
+begin(VALUES_REFUSED, *VALUE_FAULTS)
+
+# --- the worker: rules ----------------------------------------------------------------------
+
 RULES_RELOADS = Counter(
     "smart_iot_rules_reloads",
     "Attempts to read the rules anew: applied, unchanged, or refused (the old ones go on)",
     ["result"],
-    registry=REGISTRY,
+    registry=WORKER,
 )
 RULES = Gauge(
     "smart_iot_rules_info",
     "1 for the rules that this worker judges by, told by their hash",
     ["hash"],
-    registry=REGISTRY,
+    registry=WORKER,
 )
 
 
-def show_rules(fingerprint: str) -> None:
+begin(RULES_RELOADS, "applied", "unchanged", "refused")
+RELOAD_SUCCESSFUL = Gauge(
+    "smart_iot_rules_reload_successful",
+    "1 if the last attempt to read the rules was, 0 if they were wrong and the old ones go on",
+    registry=WORKER,
+)
+RELOADED_AT = Gauge(
+    "smart_iot_rules_reload_success_timestamp_seconds",
+    "When the rules were last read and found right",
+    registry=WORKER,
+)
+
+
+def rules_were_read(*, right: bool) -> None:
+    RELOAD_SUCCESSFUL.set(right)
+    if right:
+        RELOADED_AT.set_to_current_time()
+
+
+def show_rules(fingerprint: str, names: Iterable[str]) -> None:
+    """What a worker judges by."""
     RULES.clear()
     RULES.labels(fingerprint).set(1)
+    for name in names:
+        for event in ("fired", "resolved"):
+            EVENTS_DECIDED.labels(name, event)
 
-
-REJECTED = Counter(
-    "smart_iot_readings_rejected",
-    "Readings sent to the rejected topic, by reason",
-    ["reason"],
-    registry=REGISTRY,
-)
-VALUES_REFUSED = Counter(
-    "smart_iot_values_refused",
-    "Single values that a rule names and that are no numbers; the rest of the reading was used",
-    ["reason"],
-    registry=REGISTRY,
-)
 
 # --- the worker: alerts out -----------------------------------------------------------------
 
@@ -172,36 +259,63 @@ EVENTS_DECIDED = Counter(
     "smart_iot_alert_events",
     "Alert events decided, by rule and kind",
     ["rule", "event"],
-    registry=REGISTRY,
+    registry=WORKER,
 )
+SUPPRESSED = Counter(
+    "smart_iot_alert_events_suppressed",
+    "Alert events that viewers don't get unless they ask: under the alert of a device's own "
+    "silence (offline), of its fleet's (fleet), or somebody's silence (silence)",
+    ["reason"],
+    registry=WORKER,
+)
+begin(SUPPRESSED, "offline", "fleet", "silence")
 RESENT = Counter(
     "smart_iot_alert_events_resent",
     "Alert events sent again when a partition was taken over",
-    registry=REGISTRY,
+    registry=WORKER,
 )
 DECISION_SECONDS = Histogram(
     "smart_iot_decision_seconds",
     "From a reading's Kafka timestamp to the decision of the event that it caused",
     buckets=LATENCY_BUCKETS,
-    registry=REGISTRY,
+    registry=WORKER,
+)
+ALERT_SECONDS = Histogram(
+    "smart_iot_alert_seconds",
+    "From a reading's Kafka timestamp until the broker has the alert event that it caused",
+    buckets=LATENCY_BUCKETS,
+    registry=WORKER,
+)
+OFFLINE_SECONDS = Histogram(
+    "smart_iot_offline_seconds",
+    "From when a device's silence fell due until the broker has its alert; that waits 5 seconds "
+    "for the fleet's",
+    buckets=LATENCY_BUCKETS,
+    registry=WORKER,
+)
+OPEN_BY_SEVERITY = Gauge(
+    "smart_iot_open_alerts",
+    "Open alerts of this worker's devices, by severity",
+    ["severity"],
+    registry=WORKER,
 )
 
 WINDOWS = Counter(
     "smart_iot_windows",
     "Closed windows of a device and metric that were sent, those sent again included",
-    registry=REGISTRY,
+    registry=WORKER,
 )
 COMMANDS = Counter(
     "smart_iot_commands",
     "Commands carried out, by kind, and whether they changed anything: applied, unchanged",
     ["command", "result"],
-    registry=REGISTRY,
+    registry=WORKER,
 )
 COMMANDS_REFUSED = Counter(
     "smart_iot_commands_refused",
     "Commands that could not be carried out, by reason",
     ["reason"],
-    registry=REGISTRY,
+    registry=WORKER,
 )
 
 # --- the worker: state ----------------------------------------------------------------------
@@ -210,60 +324,99 @@ FLUSH_SECONDS = Histogram(
     "smart_iot_flush_seconds",
     "One flush of a worker: changelog, store, alerts, acknowledgement",
     buckets=LATENCY_BUCKETS,
-    registry=REGISTRY,
+    registry=WORKER,
+)
+FLUSHED_AT = Gauge(
+    "smart_iot_last_flush_timestamp_seconds",
+    "When all that had changed was last written",
+    registry=WORKER,
+)
+DIRTY_ROWS = Gauge(
+    "smart_iot_dirty_rows",
+    "Devices whose rows have changed and wait for the next flush",
+    registry=WORKER,
+)
+PARTITIONS = Gauge(
+    "smart_iot_partitions", "Partitions of the readings that this worker has", registry=WORKER
+)
+HELD_PARTITIONS = Gauge(
+    "smart_iot_judgement_held_partitions",
+    "Partitions in which silence is not judged by the wall clock now: backlog (it is being read), "
+    "replay (of recorded times), unheard (Kafka doesn't tell how far it goes, or not all of it is "
+    "applied), fleet (told as one alert), grace (the minute after)",
+    ["reason"],
+    registry=WORKER,
+)
+FLEET_DEVICES = Gauge(
+    "smart_iot_devices",
+    "Devices of this worker's partitions: offline (that alert of theirs is open) or online",
+    ["state"],
+    registry=WORKER,
 )
 WRONG_CLOCKS = Gauge(
     "smart_iot_wrong_clocks",
     "Devices of this worker's whose clock is known to be wrong: judged as of their arrival",
-    registry=REGISTRY,
+    registry=WORKER,
 )
 RECOVERY_LEFT = Gauge(
     "smart_iot_recovery_records_left",
     "Records of a partition's changelog that are still to be read, while it is taken over",
     ["partition"],
-    registry=REGISTRY,
+    registry=WORKER,
+)
+RECOVERY_SECONDS = Histogram(
+    "smart_iot_recovery_seconds",
+    "Taking partitions over after an assignment, until their state is complete and claimed",
+    buckets=RECOVERY_BUCKETS,
+    registry=WORKER,
 )
 CHANGELOG_HOLES = Counter(
     "smart_iot_changelog_holes",
     "Times that somebody else was found to have written to our changelog",
-    registry=REGISTRY,
+    registry=WORKER,
 )
 RECREATED_SOURCES = Counter(
     "smart_iot_recreated_sources",
     "Source partitions found to be other ones than those whose offsets were remembered",
-    registry=REGISTRY,
+    registry=WORKER,
 )
 
-# --- an archive: records into its database --------------------------------------------------
+# --- storage: what a view asks, what an archive writes ---------------------------------------
 
 ARCHIVED = Counter(
     "smart_iot_archived",
     "Records that are written to the database of an archive, by what they say",
     ["sink", "kind"],
-    registry=REGISTRY,
+    registry=ARCHIVE,
 )
 ARCHIVE_REFUSED = Counter(
     "smart_iot_archive_refused",
     "Records that a database will never take, sent to the rejected topic",
     ["sink"],
-    registry=REGISTRY,
+    registry=ARCHIVE,
 )
 ARCHIVE_FAILURES = Counter(
     "smart_iot_archive_failures",
     "Writes that failed and are tried again",
     ["sink"],
-    registry=REGISTRY,
+    registry=ARCHIVE,
 )
 ARCHIVE_LAG = Gauge(
     "smart_iot_archive_lag_records",
     "Records of our partitions that are not written to the database yet",
     ["sink"],
-    registry=REGISTRY,
+    registry=ARCHIVE,
 )
 ARCHIVE_SECONDS = Histogram(
     "smart_iot_archive_write_seconds",
     "One batch into the database, until it is there",
     ["sink"],
     buckets=LATENCY_BUCKETS,
+    registry=ARCHIVE,
+)
+QUESTIONS = Counter(
+    "smart_iot_web_questions",
+    "Questions of a web view to a database, by what came of them",
+    ["sink", "outcome"],
     registry=REGISTRY,
 )

@@ -98,9 +98,12 @@ class Row:
 
 
 class Outgoing:
-    """A decided event on its way: its bytes for `alerts`, and what `alerts-open` needs to know."""
+    """A decided event on its way: its bytes for `alerts`, and what `alerts-open` needs to know.
 
-    __slots__ = ("alert_id", "open", "rule", "seq", "value")
+    `since` is from when on it is on its way, for whoever measures that, and `is_due` whether its
+    time had come then, instead of a reading; both are forgotten with the process."""
+
+    __slots__ = ("alert_id", "is_due", "open", "rule", "seq", "since", "value")
 
     def __init__(self, rule: str, alert_id: str, seq: int, is_open: bool, value: bytes) -> None:
         self.rule = rule
@@ -108,6 +111,8 @@ class Outgoing:
         self.seq = seq
         self.open = is_open
         self.value = value
+        self.since: float | None = None
+        self.is_due = False
 
     def packed(self) -> list[Any]:
         return [self.rule, self.alert_id, self.seq, self.open, self.value]

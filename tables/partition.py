@@ -26,6 +26,7 @@ from pipeline.rules.fleet import FLEET
 from pipeline.rules.silence import Silences
 from pipeline.rules.window import Closed as ClosedWindow
 from tables.plan import Plan
+from tables.standing import Standing
 
 READINGS, CHECKS, COMMANDS = 0, 1, 2  # places in `applied`: one offset per consumed topic
 MIXED_FOR: Final = 86_400.0  # seconds after the last reading that arrived elsewhere
@@ -59,6 +60,7 @@ class Partition:
         "shared",
         "silences",
         "silent",
+        "standing",
         "undelivered",
         "unflushed",
         "unjudged",
@@ -96,6 +98,7 @@ class Partition:
         self.unjudged: list[str] = []  # devices that other rules may have judged, for a sweep
         self.windows: list[ClosedWindow] = []  # closed, and not sent yet
         self.wrong_clocks: set[str] = set()  # devices whose rows say so
+        self.standing = Standing()  # the open alerts, once the devices have been gone through
         self.closed = False
 
     def row(self, device_id: str) -> Row:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiohttp import WSMsgType, web
 
 from pipeline.access import EVERYTHING, READ, Scope
+from pipeline.metrics import VIEWERS_REFUSED
 from pipeline.records import iso
 from pipeline.settings import Settings
 from pipeline.web.addresses import counted_for
@@ -41,12 +42,17 @@ class Door:
         if not web.WebSocketResponse().can_prepare(request):
             return refusal(400, "this is a stream of messages: open it as a WebSocket (ws://…)")
         if problem is not None:
+            VIEWERS_REFUSED.labels("not_ready").inc()
             return refusal(503, problem)
         try:
             with self._hub.place(self._address(request)) as viewer:
                 return await self._attend(request, viewer, watch)
+        except TooMany as full:
+            VIEWERS_REFUSED.labels("per_address").inc()
+            return refusal(429, str(full))
         except Full as full:
-            return refusal(429 if isinstance(full, TooMany) else 503, str(full))
+            VIEWERS_REFUSED.labels("full").inc()
+            return refusal(503, str(full))
 
     def _address(self, request: web.Request) -> str | None:
         forwarded = ",".join(request.headers.getall("X-Forwarded-For", ()))

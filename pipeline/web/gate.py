@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from pipeline.access import ACKNOWLEDGE, EVERYTHING, READ, Scope, known
+from pipeline.metrics import VIEWERS_REFUSED
 from pipeline.settings import Settings
 from pipeline.web.origins import Origins
 
@@ -42,6 +43,8 @@ class Gate:
         if request.path in OPEN or request.path.startswith(STATIC):
             return None
         if problem := self._foreign(request):
+            if request.path.startswith(STREAMS):
+                VIEWERS_REFUSED.labels("foreign").inc()
             return refusal(403, problem)
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             return self._preflight()

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from aiohttp import web
 
+from pipeline.metrics import VIEW, expose
 from pipeline.settings import Settings, SettingsError
 from pipeline.web.changes import Changes, Sender
 from pipeline.web.databases import newest_of, past_of
@@ -51,6 +52,7 @@ class WebView:
         *,
         ping_every: float = 5.0,
     ) -> None:
+        expose(VIEW)
         self._settings = settings
         self._hub = Hub(settings.viewers, settings.viewers_per_address, settings.viewer_queue)
         self._feed = Feed(settings, self._hub)

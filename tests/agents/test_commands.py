@@ -13,7 +13,7 @@ from agents.checks import due
 from agents.commands import Commands, forget_the_past
 from agents.intake import Intake
 from agents.judge import Judge
-from pipeline.metrics import REGISTRY
+from pipeline.metrics import WORKER
 from pipeline.records import iso
 from pipeline.rows import PARTITION_KEY, Row, decode
 from pipeline.rules.engine import Engine
@@ -98,7 +98,7 @@ def house() -> House:
 
 
 def refused(reason: str) -> float:
-    return REGISTRY.get_sample_value("smart_iot_commands_refused_total", {"reason": reason}) or 0.0
+    return WORKER.get_sample_value("smart_iot_commands_refused_total", {"reason": reason}) or 0.0
 
 
 def test_an_acknowledgement_is_told_once_with_who_and_why(house: House) -> None:

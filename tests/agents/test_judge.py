@@ -12,16 +12,19 @@ from agents.intake import MOST_WINDOWS, Intake, is_full
 from agents.judge import Judge
 from pipeline.about import CORE
 from pipeline.home import home_of
+from pipeline.metrics import WORKER
 from pipeline.records import iso
 from pipeline.rejection import LARGEST_REJECTED
 from pipeline.rules import Rulebook
 from pipeline.rules.engine import Engine
+from pipeline.rules.fleet import FLEET
 from pipeline.rules.lifecycle import Alerts
 from pipeline.rules.silence import Silence
 from pipeline.settings import SHORTEST_WINDOW
 from tables.partition import CHECKS, READINGS, Partition
 from tests.agents.shell import T0, App, Event, Owner, Record, reading, written
 
+WHYS = ("silence", "fleet", "offline")
 HOME = 1  # the partition of the device that is called attic, of eight
 AT_HOME = [name for name in (f"d{n}" for n in range(60)) if home_of(name, 8) == HOME][:5]
 
@@ -375,3 +378,66 @@ def test_the_fleets_alert_is_let_out_by_the_last_of_the_silences_that_ended(owne
     assert [json.loads(event.value)["timestamp"] for event in row.outbox] == [
         iso(T0), iso(T0 + 200),
     ]  # fmt: skip
+
+
+def live(owned: Partition, wall: float) -> None:
+    for at in (wall - 2, wall - 1):
+        owned.clock.see(at, at)
+    owned.clock.caught_up(wall)
+    assert owned.clock.live
+
+
+def put(owner: Owner, judge: Judge, record: Record, wall: float) -> None:
+    intake = Intake(App(), owner, judge, None, None)  # type: ignore[arg-type]
+    source = owner.sources[TP("readings", HOME)]
+    intake.put(source, Event([record]), wall=wall)  # type: ignore[arg-type]
+    while intake.take_up(wall):
+        pass
+
+
+def test_an_event_knows_since_when_it_is_on_its_way_if_its_partition_is_live(
+    owner: Owner, owned: Partition, judge: Judge
+) -> None:
+    put(owner, judge, reading(0, AT_HOME[0], temperature=40.0), T0 + 1e7)
+    live(owned, T0)
+    put(owner, judge, reading(1, AT_HOME[1], temperature=40.0), T0)
+    (recorded,), (heard,) = (owned.rows[device].outbox for device in AT_HOME[:2])
+    assert (recorded.since, recorded.is_due) == (None, False)
+    assert (heard.since, heard.is_due) == (T0, False)
+
+
+def test_silence_is_on_its_way_from_when_it_fell_due(
+    owner: Owner, owned: Partition, judge: Judge
+) -> None:
+    device, gap = AT_HOME[0], 20.0
+    for number in range(5):
+        at = T0 + number * gap
+        if number == 0:
+            live(owned, T0)
+        put(owner, judge, reading(number, device, at=at, temperature=20.0), at)
+    due = T0 + 4 * gap + 3 * gap
+    owned.reached = due + 7
+    check(judge, owned, 9, due + 7, key=device.encode())
+    (offline,) = owned.rows[device].outbox
+    assert (offline.rule, offline.since, offline.is_due) == ("offline", due, True)
+    assert owned.standing.offline == 1
+    put(owner, judge, reading(9, device, at=due + 9, temperature=20.0), due + 9)
+    assert owned.standing.offline == 0
+
+
+def test_what_nobody_is_told_is_counted_by_why(
+    owner: Owner, owned: Partition, judge: Judge
+) -> None:
+    def suppressed() -> dict[str, float]:
+        name = "smart_iot_alert_events_suppressed_total"
+        found = {why: WORKER.get_sample_value(name, {"reason": why}) for why in WHYS}
+        return {why: value or 0.0 for why, value in found.items()}
+
+    before, silence = suppressed(), Silence("s", "*", None, None, "ada", None, T0, T0, T0 + 99)
+    owned.silences.add(silence)
+    put(owner, judge, reading(0, AT_HOME[0], temperature=40.0), T0 + 1e7)
+    owned.silences.remove("s")
+    owned.silences.add(Silence("f", "*", None, None, FLEET, None, T0, T0, T0 + 99))
+    put(owner, judge, reading(1, AT_HOME[1], temperature=40.0), T0 + 1e7)
+    now = suppressed()
+    assert {why: now[why] - before[why] for why in WHYS} == {"silence": 1, "fleet": 1, "offline": 0}

@@ -12,7 +12,7 @@ import pytest
 
 from agents.judge import Judge
 from agents.reloading import Reloading, engine_of
-from pipeline.metrics import REGISTRY
+from pipeline.metrics import WORKER
 from pipeline.rules.faults import RulesError
 from pipeline.rulesource import RulesFile
 from pipeline.settings import Settings
@@ -48,7 +48,7 @@ def house(tmp_path: Path) -> House:
 def counted(result: str, number: int = 1) -> Iterator[None]:
     def count() -> float:
         name = "smart_iot_rules_reloads_total"
-        return REGISTRY.get_sample_value(name, {"result": result}) or 0.0
+        return WORKER.get_sample_value(name, {"result": result}) or 0.0
 
     before = count()
     yield
@@ -56,7 +56,7 @@ def counted(result: str, number: int = 1) -> Iterator[None]:
 
 
 def shown() -> list[str]:
-    (info,) = [metric for metric in REGISTRY.collect() if metric.name == "smart_iot_rules_info"]
+    (info,) = [metric for metric in WORKER.collect() if metric.name == "smart_iot_rules_info"]
     return [sample.labels["hash"] for sample in info.samples if sample.value == 1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from aiokafka.errors import KafkaTimeoutError
 from agents import writer as module
 from agents.writer import Closed, Writer, take_cut, take_slice
 from pipeline.batches import Outbound
+from pipeline.metrics import WORKER
 from pipeline.rejection import Rejection
 from pipeline.rows import PARTITION_KEY, Outgoing, Row
 from pipeline.rules.engine import Device, Engine, Reading
@@ -495,3 +497,45 @@ async def test_a_partition_knows_the_devices_whose_clock_is_wrong_from_their_row
     owned.dirty["attic"] = row
     await writer.flush([owned])
     assert owned.wrong_clocks == set()
+
+
+@pytest.mark.parametrize(
+    ("is_due", "name"), [(False, "smart_iot_alert_seconds"), (True, "smart_iot_offline_seconds")]
+)
+async def test_how_long_an_event_took_is_measured_once_when_the_broker_has_it(
+    app, writer, is_due, name
+):
+    def seen() -> tuple[float, float]:
+        samples = (WORKER.get_sample_value(name + suffix) or 0.0 for suffix in ("_count", "_sum"))
+        return tuple(samples)
+
+    owned, event, count_before = partition(), fired(), seen()
+    event.since, event.is_due = time.time() - 2, is_due
+    dirty(owned, "attic", event, fired(2))  # of the other nobody knows: it is of before a restart
+    await writer.flush([owned])
+    await writer.tell(owned, [(owned.row("attic"), [event])])
+    count, seconds = (now - then for now, then in zip(seen(), count_before, strict=True))
+    assert count == 1
+    assert 2 <= seconds < 10
+
+
+async def test_one_whose_announcement_fails_is_not_measured(app, writer):
+    app.producer.fails[app.names.alerts] = KafkaTimeoutError()
+    owned, event = partition(), fired()
+    event.since = time.time()
+    dirty(owned, "attic", event)
+    with pytest.raises(KafkaTimeoutError):
+        await writer.flush([owned])
+    assert event.since is not None
+
+
+async def test_the_time_of_the_last_flush_is_shown_of_one_that_came_to_its_end(app, writer):
+    owned = partition()
+    await writer.flush([owned])
+    last = WORKER.get_sample_value("smart_iot_last_flush_timestamp_seconds")
+    assert time.time() - (last or 0) < 10
+    app.producer.fails[app.names.changelog] = KafkaTimeoutError()
+    dirty(owned, "attic")
+    with pytest.raises(KafkaTimeoutError):
+        await writer.flush([owned])
+    assert WORKER.get_sample_value("smart_iot_last_flush_timestamp_seconds") == last

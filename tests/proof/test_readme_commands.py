@@ -371,6 +371,30 @@ def _fills_what_is_set(house: House, command: str) -> None:
             until(lambda: stores.redis_cli(redis, "hget", device, "temperature") == "36.2", command)
 
 
+@checks(
+    "prometheus --config.file=deploy/prometheus/prometheus.yml --storage.tsdb.path=prometheus-data"
+)
+def _is_watched_over(house: House, command: str) -> None:
+    if shutil.which("prometheus") is None:
+        pytest.skip("needs Prometheus (apt-get install prometheus)")
+    ours = house.folder / "deploy/prometheus"
+    shutil.copytree(ROOT / "deploy/prometheus", ours)
+    for name, old, new in (
+        ("targets.yml", "localhost:8000", f"{HOST}:{house.port}"),
+        ("prometheus.yml", "interval: 15s", "interval: 1s"),
+    ):
+        (ours / name).write_text((ours / name).read_text().replace(old, new))
+    port = free_port()
+    with house.running(f"{command} --web.listen-address={HOST}:{port}") as program:
+        program.lines.until("Server is ready")
+        until(lambda: _healths(house, port) == ["up"], "its one target is scraped")
+
+
+def _healths(house: House, port: int) -> list[str]:
+    targets = house.get("/api/v1/targets", port)["data"]["activeTargets"]
+    return [target["health"] for target in targets]
+
+
 # --- make ---------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from pipeline.metrics import REGISTRY
+from pipeline.metrics import WORKER
 from pipeline.rows import PARTITION_KEY, Outgoing, Row, generation_of
 from pipeline.rules.arrival import Lag
 from pipeline.rules.engine import Device, Engine, Reading
@@ -85,12 +85,10 @@ def test_how_far_a_changelog_is_read_is_in_the_metrics_and_now_and_then_in_the_l
     monkeypatch.setattr("tables.devices.TELL_EVERY", -1.0)
     caplog.set_level("INFO")
     progress = Progress(7, 1_000, 5_000)
-    left = [REGISTRY.get_sample_value("smart_iot_recovery_records_left", {"partition": "7"})]
+    left = [WORKER.get_sample_value("smart_iot_recovery_records_left", {"partition": "7"})]
     for offset in (3_000, 5_000):
         progress.reach(offset)
-        left.append(
-            REGISTRY.get_sample_value("smart_iot_recovery_records_left", {"partition": "7"})
-        )
+        left.append(WORKER.get_sample_value("smart_iot_recovery_records_left", {"partition": "7"}))
     assert left == [4_000, 2_000, 0]
     assert "partition 7: 2000 of 4000 changes are read" in caplog.text
 

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from pipeline.kafka.broker import RunningKafka
-from pipeline.metrics import REGISTRY
+from pipeline.metrics import REGISTRY, VIEW, expose
 from pipeline.settings import Settings
 from pipeline.web.server import WebView
 from tests.pipeline.web.alert_log import AlertLog, alert_log
@@ -29,6 +29,7 @@ async def until(true: Callable[[], Awaitable[bool]]) -> None:
 
 
 def metric(name: str, **labels: str) -> float:
+    expose(VIEW)
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 

@@ -252,6 +252,29 @@ async def test_there_are_no_more_viewers_from_one_address_than_may_be(
             pass
 
 
+def turned_away() -> dict[str, float]:
+    whys = ("foreign", "full", "not_ready", "per_address")
+    return {why: metric("smart_iot_web_viewers_refused_total", reason=why) for why in whys}
+
+
+async def test_who_is_turned_away_is_counted_by_why(log: AlertLog, settings: Settings) -> None:
+    proxied = Settings.of({"SMART_IOT_TRUSTED_PROXIES": "127.0.0.1"}).trusted_proxies
+    narrow = replace(settings, viewers=2, viewers_per_address=1, trusted_proxies=proxied)
+    one, other = {"X-Forwarded-For": "203.0.113.7"}, {"X-Forwarded-For": "198.51.100.1"}
+    before = turned_away()
+    async with running(replace(NOWHERE, tokens=())) as site:
+        assert await site.refused() == 503
+        assert await site.refused(headers=EVIL) == 403
+        assert (await site.get("/api/alerts/active/", headers=EVIL))[0] == 503  # is no viewer
+    async with running(narrow) as site:
+        await site.until_ready()
+        async with site.viewer(headers=one):
+            assert await site.refused(headers=one) == 429
+            async with site.viewer(headers=other):
+                assert await site.refused(headers={"X-Forwarded-For": "192.0.2.1"}) == 503
+    assert turned_away() == {why: number + 1 for why, number in before.items()}
+
+
 async def test_a_viewer_that_answers_no_ping_is_cut_off(
     log: AlertLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
