@@ -17,7 +17,7 @@ from mode import Service
 
 from agents.archive import Archive
 from pipeline.garbage import seldom
-from pipeline.metrics import ARCHIVE, expose
+from pipeline.metrics import begin_archive
 from pipeline.names import Names
 from pipeline.settings import Settings
 from pipeline.sinks.known import SINKS, NoSink, sink_of
@@ -72,7 +72,7 @@ class Archiver(App):
             self.archive.sink = sink_of(self.archive.name, self.settings)
         except NoSink as error:
             end_process(str(error))
-        expose(ARCHIVE)
+        begin_archive(self.archive.name, self.archive.kinds.values())
         Watchdog(self).start()
         seldom()
 

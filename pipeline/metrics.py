@@ -1,8 +1,8 @@
 """What happened in this process in; one registry of Prometheus metrics out, for `/metrics`.
 
 Base units, bounded labels, never a device's id. One section a concern. `/metrics` has what is in
-`REGISTRY`; a process that has a web view, or is a worker, adds what those tell (`expose`), so that
-nobody shows zeros of what it doesn't do. `docs/metrics.md` lists all of them.
+`REGISTRY`; a process that has a web view, or is a worker or an archive, adds what those tell
+(`expose`), so that nobody shows zeros of what it doesn't do. `docs/metrics.md` lists all of them.
 
 Where the labels are known beforehand their series begin at 0: of one that appears only with its
 first event, Prometheus never sees that event.
@@ -168,6 +168,16 @@ READINGS_STREAMED = Counter(
     registry=VIEW,
 )
 begin(READINGS_STREAMED, "device", "all")
+
+# --- the web view: databases ----------------------------------------------------------------
+
+QUESTIONS = Counter(
+    "smart_iot_web_questions",
+    "Questions of the web view to a database, by what came of them: answered, failed, not_asked "
+    "(it had just failed, or too many ask; the topics answer instead)",
+    ["sink", "outcome"],
+    registry=VIEW,
+)
 
 # --- the worker: readings in ----------------------------------------------------------------
 
@@ -381,7 +391,7 @@ RECREATED_SOURCES = Counter(
     registry=WORKER,
 )
 
-# --- storage: what a view asks, what an archive writes ---------------------------------------
+# --- an archive: records into its database --------------------------------------------------
 
 ARCHIVED = Counter(
     "smart_iot_archived",
@@ -414,9 +424,14 @@ ARCHIVE_SECONDS = Histogram(
     buckets=LATENCY_BUCKETS,
     registry=ARCHIVE,
 )
-QUESTIONS = Counter(
-    "smart_iot_web_questions",
-    "Questions of a web view to a database, by what came of them",
-    ["sink", "outcome"],
-    registry=REGISTRY,
-)
+
+
+def begin_archive(sink: str, kinds: Iterable[str]) -> None:
+    """What this archive shows from its first second on."""
+    begin(ARCHIVE_REFUSED, sink)
+    begin(ARCHIVE_FAILURES, sink)
+    for kind in kinds:
+        ARCHIVED.labels(sink, kind)
+    ARCHIVE_LAG.labels(sink)
+    ARCHIVE_SECONDS.labels(sink)
+    expose(ARCHIVE)

@@ -36,6 +36,8 @@ class Asking:
         self._asked = 0
         self._not_before = 0.0
         self._fails = False
+        for outcome in ("answered", "failed", "not_asked"):  # they begin at 0
+            QUESTIONS.labels(name, outcome)
 
     async def answer(self, question: Callable[[], Awaitable[T]]) -> T:
         if self._asked >= AT_ONCE or time.monotonic() < self._not_before:

@@ -336,6 +336,30 @@ def _is_ready(house: House, port: int) -> bool:
     return False
 
 
+@checks(
+    "prometheus --config.file=deploy/prometheus/prometheus.yml --storage.tsdb.path=prometheus-data"
+)
+def _is_watched_over(house: House, command: str) -> None:
+    if shutil.which("prometheus") is None:
+        pytest.skip("needs Prometheus (apt-get install prometheus)")
+    ours = house.folder / "deploy/prometheus"
+    shutil.copytree(ROOT / "deploy/prometheus", ours)
+    for name, old, new in (
+        ("targets.yml", "localhost:8000", f"{HOST}:{house.port}"),
+        ("prometheus.yml", "interval: 15s", "interval: 1s"),
+    ):
+        (ours / name).write_text((ours / name).read_text().replace(old, new))
+    port = free_port()
+    with house.running(f"{command} --web.listen-address={HOST}:{port}") as program:
+        program.lines.until("Server is ready")
+        until(lambda: _healths(house, port) == ["up"], "its one target is scraped")
+
+
+def _healths(house: House, port: int) -> list[str]:
+    targets = house.get("/api/v1/targets", port)["data"]["activeTargets"]
+    return [target["health"] for target in targets]
+
+
 @checks("smart-iot up --with-storage")
 def _fills_what_is_installed_here(house: House, command: str) -> None:
     port = free_port()
@@ -369,30 +393,6 @@ def _fills_what_is_set(house: House, command: str) -> None:
         with house.running(command, **environment):
             device = f"{{smart-iot}}:device:{DEVICE}"
             until(lambda: stores.redis_cli(redis, "hget", device, "temperature") == "36.2", command)
-
-
-@checks(
-    "prometheus --config.file=deploy/prometheus/prometheus.yml --storage.tsdb.path=prometheus-data"
-)
-def _is_watched_over(house: House, command: str) -> None:
-    if shutil.which("prometheus") is None:
-        pytest.skip("needs Prometheus (apt-get install prometheus)")
-    ours = house.folder / "deploy/prometheus"
-    shutil.copytree(ROOT / "deploy/prometheus", ours)
-    for name, old, new in (
-        ("targets.yml", "localhost:8000", f"{HOST}:{house.port}"),
-        ("prometheus.yml", "interval: 15s", "interval: 1s"),
-    ):
-        (ours / name).write_text((ours / name).read_text().replace(old, new))
-    port = free_port()
-    with house.running(f"{command} --web.listen-address={HOST}:{port}") as program:
-        program.lines.until("Server is ready")
-        until(lambda: _healths(house, port) == ["up"], "its one target is scraped")
-
-
-def _healths(house: House, port: int) -> list[str]:
-    targets = house.get("/api/v1/targets", port)["data"]["activeTargets"]
-    return [target["health"] for target in targets]
 
 
 # --- make ---------------------------------------------------------------------------------------
