@@ -22,6 +22,7 @@ COMMANDS = (
     "watch",
     "check",
     "backtest",
+    "settings",
 )  # each is the function of that name in its own module
 
 
