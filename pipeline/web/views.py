@@ -21,6 +21,7 @@ from pipeline.web.feed import Feed
 from pipeline.web.files import STATIC, static
 from pipeline.web.gate import Gate, refusal, scope_of
 from pipeline.web.live import Live
+from pipeline.web.requests import followed, identified
 from pipeline.web.sensors import Sensors
 
 PAGE_POLICY = "; ".join(
@@ -76,8 +77,8 @@ class Views:
         self._ready = ready
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self._guarded], client_max_size=LARGEST_BODY)
-        app.on_response_prepare.append(self._headers)
+        app = web.Application(middlewares=[followed, self._guarded], client_max_size=LARGEST_BODY)
+        app.on_response_prepare.extend((self._headers, identified))
         for path, view in {
             "/": self.page,
             "/ws/alerts/": self._live.alerts,
