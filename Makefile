@@ -2,7 +2,7 @@
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
 .PHONY: help demo venv test test-quick test-compiled soak bench-core bench bench-quick bench-web \
-	figure lint lock wheel schemas example page page-check screenshot clean
+	bench-storage figure lint lock wheel schemas example page page-check screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -87,6 +87,9 @@ bench-quick: venv ## readings a second: ours, naive Faust and a bare loop; less 
 bench: venv ## the same beside Quix Streams and Kafka Streams too; twenty minutes (BENCH_ARGS=--help)
 	@$(call try,build/compiled/built build/kafka-streams/KafkaStreams.class .venv-bench/installed)
 	$(RUN) tests.benchmarks.throughput $(BENCH_ARGS)
+
+bench-storage: venv ## rows a second into each database, beside one write a reading; a minute
+	$(RUN) tests.benchmarks.storage $(BENCH_ARGS)
 
 bench-web: venv ## viewers: ours, Django Channels and polling; half an hour (BENCH_ARGS='--quick': 4 minutes)
 	@$(call try,.venv-bench-web/installed)

@@ -19,20 +19,19 @@ from aiokafka import ConsumerRecord
 
 from agents.checks import plan
 from agents.item import Item
-from agents.rekeying import LONGEST_KEY
 from pipeline import metrics
+from pipeline.rejection import rejection
 from pipeline.rows import Outgoing, Row
 from pipeline.rules.engine import Engine, Reading, Refused
 from pipeline.rules.fleet import FLEET
 from pipeline.rules.lifecycle import Event
 from pipeline.words import event_json
-from tables.partition import CHECKS, Partition, Rejection
+from tables.partition import CHECKS, Partition
 
 log = logging.getLogger(__name__)
 
 SLICE = 2_000  # devices between two breaths of the event loop
 LONG_AGO = float("-inf")
-LARGEST_REJECTED = 900_000  # bytes of an original that the rejected topic keeps
 
 
 class Judge:
@@ -116,13 +115,7 @@ class Judge:
         origin = dict(item.origin().headers())
         headers = [("reason", reason.encode())]
         headers += [(name, origin[name]) for name in ("topic", "partition", "offset")]
-        record = item.record
-        value = record.value
-        if value is not None and len(value) > LARGEST_REJECTED:
-            value = value[:LARGEST_REJECTED]
-            headers.append(("truncated", b"true"))
-        key = record.key and record.key[:LONGEST_KEY]
-        partition.rejected.append(Rejection(key, value, headers))
+        partition.rejected.append(rejection(item.record.key, item.record.value, headers))
 
     # -- rules
 

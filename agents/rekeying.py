@@ -29,13 +29,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from agents.item import Origin
 from pipeline import metrics
 from pipeline.batches import Batches, Outbound
-
-LONGEST_KEY: Final = 100_000  # bytes of a key that are sent on
+from pipeline.rejection import LONGEST_KEY
 
 
 class Forward(NamedTuple):

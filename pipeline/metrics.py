@@ -1,8 +1,8 @@
 """What happened in this process in; one registry of Prometheus metrics out, for `/metrics`.
 
 Base units, bounded labels, never a device's id. One section a concern. `/metrics` has what is in
-`REGISTRY`; a process that has a web view, or is a worker, adds what those tell (`expose`), so that
-nobody shows zeros of what it doesn't do. `docs/metrics.md` lists all of them.
+`REGISTRY`; a process that has a web view, or is a worker or an archive, adds what those tell
+(`expose`), so that nobody shows zeros of what it doesn't do. `docs/metrics.md` lists all of them.
 
 Where the labels are known beforehand their series begin at 0: of one that appears only with its
 first event, Prometheus never sees that event.
@@ -29,6 +29,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY: Final = CollectorRegistry(auto_describe=True)
 VIEW: Final = CollectorRegistry(auto_describe=True)
 WORKER: Final = CollectorRegistry(auto_describe=True)
+ARCHIVE: Final = CollectorRegistry(auto_describe=True)
 _exposed: set[CollectorRegistry] = set()
 
 
@@ -167,6 +168,16 @@ READINGS_STREAMED = Counter(
     registry=VIEW,
 )
 begin(READINGS_STREAMED, "device", "all")
+
+# --- the web view: databases ----------------------------------------------------------------
+
+QUESTIONS = Counter(
+    "smart_iot_web_questions",
+    "Questions of the web view to a database, by what came of them: answered, failed, not_asked "
+    "(it had just failed, or too many ask; the topics answer instead)",
+    ["sink", "outcome"],
+    registry=VIEW,
+)
 
 # --- the worker: readings in ----------------------------------------------------------------
 
@@ -379,3 +390,48 @@ RECREATED_SOURCES = Counter(
     "Source partitions found to be other ones than those whose offsets were remembered",
     registry=WORKER,
 )
+
+# --- an archive: records into its database --------------------------------------------------
+
+ARCHIVED = Counter(
+    "smart_iot_archived",
+    "Records that are written to the database of an archive, by what they say",
+    ["sink", "kind"],
+    registry=ARCHIVE,
+)
+ARCHIVE_REFUSED = Counter(
+    "smart_iot_archive_refused",
+    "Records that a database will never take, sent to the rejected topic",
+    ["sink"],
+    registry=ARCHIVE,
+)
+ARCHIVE_FAILURES = Counter(
+    "smart_iot_archive_failures",
+    "Writes that failed and are tried again",
+    ["sink"],
+    registry=ARCHIVE,
+)
+ARCHIVE_LAG = Gauge(
+    "smart_iot_archive_lag_records",
+    "Records of our partitions that are not written to the database yet",
+    ["sink"],
+    registry=ARCHIVE,
+)
+ARCHIVE_SECONDS = Histogram(
+    "smart_iot_archive_write_seconds",
+    "One batch into the database, until it is there",
+    ["sink"],
+    buckets=LATENCY_BUCKETS,
+    registry=ARCHIVE,
+)
+
+
+def begin_archive(sink: str, kinds: Iterable[str]) -> None:
+    """What this archive shows from its first second on."""
+    begin(ARCHIVE_REFUSED, sink)
+    begin(ARCHIVE_FAILURES, sink)
+    for kind in kinds:
+        ARCHIVED.labels(sink, kind)
+    ARCHIVE_LAG.labels(sink)
+    ARCHIVE_SECONDS.labels(sink)
+    expose(ARCHIVE)

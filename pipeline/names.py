@@ -2,7 +2,8 @@
 
 Names live here and nowhere else: moving a file never orphans state. `readings`, `alerts`,
 `alerts-open`, `readings-rejected`, `windows` and `commands` are the contract's; the app's id (its
-consumer group), the table's changelog, the checks and the forwarded readings are ours.
+consumer group), the archives' groups, the table's changelog, the checks and the forwarded readings
+are ours.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ class Names:
         self.forwarded = f"{prefix}smart-iot-forwarded"
         self.table = "devices"
         self.changelog = f"{self.app}-{self.table}-changelog"
+
+    def archive(self, sink: str) -> str:
+        """The group of an archive, one a sink: `mysql`, `mongo` or `redis`."""
+        return f"{self.app}-archive-{sink}"
 
     def policies(self) -> dict[str, dict[str, str]]:
         """Topic to the configuration with which we create it."""

@@ -148,6 +148,36 @@ class Settings:
         10.0, "seconds without a heartbeat until Kafka gives our partitions away", SECONDS
     )
     naive_timezone: str = _setting("UTC", "time zone of timestamps that name none", TIMEZONE)
+    mysql_url: str = _setting(
+        "",
+        "where alerts and windows go: mysql://user:password@host/database",
+        secret=True,
+    )
+    mysql_days: int = _setting(
+        365, "days that MySQL keeps what is over, from when it was stored; 0: for ever", whole(0)
+    )
+    mongo_url: str = _setting(
+        "", "where readings go: mongodb://user:password@host/database", secret=True
+    )
+    mongo_days: int = _setting(
+        30, "days that MongoDB keeps a reading, from when it was stored; 0: for ever", whole(0)
+    )
+    redis_url: str = _setting(
+        "", "where the newest of every device goes: redis://:password@host/0", secret=True
+    )
+    redis_days: int = _setting(
+        7, "days without a reading after which Redis forgets a device", whole(1)
+    )
+    archive_port: int = _setting(
+        8001, "port of the first archive's /metrics, the others take the next; 0: any", PORT
+    )
+    archive_migrate: str = _setting(
+        "NO", "whether an archive makes its tables by itself when it starts", allowed=("NO", "YES")
+    )
+    archive_rows: int = _setting(2_000, "records that an archive writes at once", whole(1))
+    archive_wait: float = _setting(
+        1.0, "seconds that an archive waits for as many before it writes what there is", SECONDS
+    )
     log_level: str = _setting(
         "INFO",
         "least severe log line that is written",

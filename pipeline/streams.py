@@ -98,13 +98,14 @@ class App(faust.App):
     on_restore: Callable[[frozenset[TP]], Awaitable[None]]
     on_positioned: Callable[[Mapping[TP, int]], None]
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, group: str = "", **conf: Any) -> None:
+        """`group` is its id, the worker's unless it is said; `conf` goes before our own."""
         self.settings = settings
         self.names = Names(settings.topic_prefix)
         self.folder = settings.state_dir
         self.partition_count = settings.partitions  # of the readings, once the broker was asked
         self._lock_file: int | None = None  # held as long as the process lives
-        super().__init__(self.names.app, **_conf(settings))
+        super().__init__(group or self.names.app, **{**_conf(settings), **conf})
         self.setup = Setup(self)
 
     async def release(self) -> None:
@@ -115,6 +116,11 @@ class App(faust.App):
 
     def positioned(self, positions: Mapping[TP, int]) -> None:
         self.on_positioned(positions)
+
+    def _create_directories(self) -> None:
+        """Faust makes no parents, and a new machine has no ~/.local/share."""
+        self.settings.state_dir.mkdir(parents=True, exist_ok=True)
+        super()._create_directories()
 
     def settled(self, cluster: str, partitions: int) -> None:
         """The cluster is known: keep state apart by it, so wiping a broker never meets old rows."""

@@ -234,6 +234,12 @@ class Consumer(driver.Consumer):
         positions = {tp: await self.position(tp) for tp in sources}
         cast(Releasing, self.app).positioned({tp: at or 0 for tp, at in positions.items()})
 
+    def go_to(self, positions: Mapping[TP, int]) -> None:
+        """Read on from these instead: called by the app when it is `positioned`. One that is no
+        more becomes the first that is."""
+        for tp, offset in positions.items():
+            self._rewind(tp, offset)
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         if not self._is_changelog_tp(tp):  # those are paused for good: no fetch is missing
             super().verify_event_path(now, tp)
@@ -301,6 +307,10 @@ class Recovery(FaustRecovery):
 
     async def _seek_offsets(self, *_: Any) -> None:
         """Not needed: the app reads changelogs with a consumer of its own."""
+
+    async def _resume_streams(self, generation_id: int = 0) -> None:
+        """Of an app without tables: stock Faust un-pauses first here too."""
+        await self.on_recovery_completed(generation_id)
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         app: Any = self.app

@@ -4,10 +4,11 @@ and waits for a flush."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from faust.types import EventT
 
+from pipeline.rejection import Rejection
 from pipeline.rows import (
     NOTHING,
     NOWHERE,
@@ -31,14 +32,6 @@ READINGS, CHECKS, COMMANDS = 0, 1, 2  # places in `applied`: one offset per cons
 MIXED_FOR: Final = 86_400.0  # seconds after the last reading that arrived elsewhere
 UNKNOWN: Final = float("-inf")
 UNKNOWN_OFFSET: Final = -1
-
-
-class Rejection(NamedTuple):
-    """A record for `readings-rejected`."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
 
 
 class Partition:

@@ -16,6 +16,7 @@ from pipeline.settings import SettingsError
 
 COMMANDS = (
     "up",
+    "archive",
     "web",
     "simulate",
     "publish",

@@ -1,4 +1,5 @@
-"""A data folder in; out comes everything on this machine: Kafka, the worker, simulated devices."""
+"""A data folder in; out comes everything on this machine: Kafka, the worker, simulated devices,
+and, where it is asked for, databases and what fills them."""
 
 from __future__ import annotations
 
@@ -8,15 +9,17 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
 import click
 
+from pipeline.cli.storage import storage_children, stores_of, urls_of
 from pipeline.kafka import Fallback, FolderInUse, Kafka, Missing, Unusable, locked
 from pipeline.settings import PREFIX, elsewhere, from_environment, texts
+from pipeline.stores import CannotPrepare, Store
 from pipeline.supervisor import Child, GivenUp, Supervisor
 
 KAFKA_PORT = 9092  # where every client looks first; another one if it is taken
@@ -50,8 +53,17 @@ _IMPATIENT = {"session_timeout": "6", "flush_timeout": "4"}
     default=None,
     help="Simulated devices or none [simulated ones, but not in a Kafka of yours].",
 )
+@click.option(
+    "--with-storage",
+    is_flag=True,
+    help="Archive to MariaDB, MongoDB and Redis too: those that are set, or installed here.",
+)
 def up(
-    port: int | None, data_dir: Path | None, bootstrap: str | None, simulator: bool | None
+    port: int | None,
+    data_dir: Path | None,
+    bootstrap: str | None,
+    simulator: bool | None,
+    with_storage: bool,
 ) -> None:
     """Run everything on this machine, until Ctrl-C: Kafka, the worker, the web view, devices."""
     settings = from_environment()
@@ -68,8 +80,11 @@ def up(
         ):
             if simulator is None:
                 simulator = broker is not None
-            asyncio.run(_run(folder, lock, web, broker, bootstrap or "", simulator))
-    except (FolderInUse, Unusable, GivenUp) as error:
+            stores = stores_of(folder, settings, say) if with_storage else None
+            if stores is not None and isinstance(broker, Fallback):
+                raise Unusable("--with-storage needs Apache Kafka: the fallback carries one worker")
+            asyncio.run(_run(folder, lock, web, broker, bootstrap or "", simulator, stores))
+    except (FolderInUse, Unusable, GivenUp, CannotPrepare) as error:
         raise click.UsageError(str(error)) from None
 
 
@@ -98,6 +113,7 @@ async def _run(
     broker: Kafka | Fallback | None,
     bootstrap: str,
     simulator: bool,
+    stores: Sequence[Store] | None,
 ) -> None:
     children, environment, named = [], elsewhere(os.environ), texts(os.environ)
 
@@ -117,6 +133,7 @@ async def _run(
         environment[PREFIX + "DATA_DIR"] = str(broker.data_dir)
     environment[PREFIX + "BOOTSTRAP"] = bootstrap
     environment[PREFIX + "WEB_PORT"] = str(web[1])
+    environment |= urls_of(stores or ())
     if broker:
         children.append(_kafka(broker, lock, hopeless))
     scheme = "https" if named.get("web_certfile") else "http"
@@ -125,6 +142,8 @@ async def _run(
         children.append(_worker(folder, lock, environment, session, address, hopeless))
         if simulator:
             children.append(_simulator(folder, environment))
+        if stores is not None:  # last: no alert waits for a database
+            children += storage_children(stores, folder, lock, environment, hopeless)
         await Supervisor(children, say).run(lambda: _announce(address, bootstrap))
 
 

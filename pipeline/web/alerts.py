@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,29 @@ from pipeline.access import EVERYTHING, Scope
 
 LONGEST_GLOB = 256
 SEVERITIES = frozenset({"info", "warning", "danger"})
+
+
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """Of a query."""
+
+    text: str
+    pattern: re.Pattern[str]
+
+    @classmethod
+    def of(cls, query: Mapping[str, str], name: str) -> Glob | None:
+        """ValueError where it is too long."""
+        text = query.get(name, "")
+        if len(text) > LONGEST_GLOB:
+            raise ValueError(f"{name} is longer than {LONGEST_GLOB} characters")
+        return cls(text, re.compile(translate(text))) if text else None
+
+    @property
+    def is_exact(self) -> bool:
+        return not set("*?[") & set(self.text)
+
+    def match(self, name: str) -> bool:
+        return self.pattern.match(name) is not None
 
 
 class Unreadable(ValueError):
@@ -34,6 +58,8 @@ class Alert:
     suppressed: bool
     severities: frozenset[str]
     started_at: str
+    is_offline: bool
+    """Whether it says that its device is; the fleet's alerts have no metric either, and don't."""
     text: bytes
 
     @classmethod
@@ -50,16 +76,18 @@ class Alert:
             raise Unreadable("no seq")
         for ours in ("cursor", "backlog"):  # what we add must be there once
             fields.pop(ours, None)
+        device_id = _text(fields, "device_id")
         return cls(
             alert_id=_text(fields, "alert_id"),
             seq=seq,
-            device_id=_text(fields, "device_id"),
+            device_id=device_id,
             rule=str(fields.get("rule")),
             event=str(fields.get("event")),
             resolved="resolved" in (fields.get("status"), fields.get("event")),
             suppressed=fields.get("suppressed_by") is not None,
             severities=_severities(fields),
             started_at=str(fields.get("started_at")),
+            is_offline=fields.get("metric") is None and not device_id.startswith("*"),
             text=msgspec.json.encode(fields),
         )
 

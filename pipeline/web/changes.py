@@ -160,7 +160,7 @@ class Changes:
         body = await read_body(request, AckBody)
         alert = self._feed.find(alert_id)
         if alert is None:
-            if self._feed.is_resolved(alert_id) or self._history.is_resolved(alert_id):
+            if self._feed.is_resolved(alert_id) or await self._history.is_resolved(alert_id):
                 return refusal(409, "the alert is resolved")
             return refusal(404, "no such alert is known")
         if not scope_of(request).sees(alert.device_id):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,10 +21,15 @@ from pipeline.settings import Settings
 from pipeline.web.fleet import Fleet, Latest
 from pipeline.web.follower import Follower, Record
 
+if TYPE_CHECKING:  # its driver needs not be there
+    from pipeline.web.newest import Newest
+
 SLICE = 500  # items encoded between two turns of the event loop
 FRESH = 1.0  # seconds that one listing serves everybody who asks
 
 Show = Callable[[Latest, float], Any]
+Slices = Callable[[Scope, float], AsyncIterator[list[Any]]]
+"""What is shown of the devices that a scope covers, by the wall clock, some at a time."""
 
 
 class Devices(Follower):
@@ -32,8 +37,8 @@ class Devices(Follower):
         topic = Names(settings.topic_prefix).changelog
         super().__init__(settings, topic, "devices", first, DEVICES)
         self.fleet = Fleet()
-        self.latest = Listing(self.fleet, self.fleet.item)
-        self.cards = Listing(self.fleet, self.fleet.card)
+        self.latest = Listing(of_fleet(self.fleet, self.fleet.item))
+        self.cards = Listing(of_fleet(self.fleet, self.fleet.card))
 
     def take(self, record: Record) -> None:
         self.fleet.apply(record.partition, record.key or b"*", record.value)
@@ -49,9 +54,8 @@ class Listing:
     """Every device as one JSON list: made in slices, so that a large fleet delays no alert, and
     once a second at most, however many ask; for those who may not see all, each of their scopes."""
 
-    def __init__(self, fleet: Fleet, show: Show) -> None:
-        self._fleet = fleet
-        self._show = show
+    def __init__(self, slices: Slices) -> None:
+        self._slices = slices
         self._made: dict[tuple[str, ...], tuple[float, bytes]] = {}
         """Globs of a scope to when its list was made, and the list; there are few scopes."""
         self._making = asyncio.Lock()
@@ -65,10 +69,28 @@ class Listing:
             return body
 
     async def _make(self, scope: Scope) -> bytes:
-        wall, texts = time.time(), []
-        for number, latest in enumerate(self._fleet.all(), 1):
-            if scope.sees(latest.device_id):
-                texts.append(msgspec.json.encode(self._show(latest, wall)))
-            if number % SLICE == 0:
-                await asyncio.sleep(0)
+        wall, texts = time.time(), list[bytes]()
+        async for shown in self._slices(scope, wall):
+            texts += map(msgspec.json.encode, shown)
+            await asyncio.sleep(0)
         return b"[" + b",".join(texts) + b"]"
+
+
+def of_fleet(fleet: Fleet, show: Show) -> Slices:
+    """By the rows of the device table."""
+
+    async def slices(scope: Scope, wall: float) -> AsyncIterator[list[Any]]:
+        known = fleet.all()
+        for start in range(0, len(known), SLICE):
+            some = known[start : start + SLICE]
+            yield [show(latest, wall) for latest in some if scope.sees(latest.device_id)]
+
+    return slices
+
+
+def of_redis(newest: Newest, fleet: Fleet) -> Slices:
+    async def slices(scope: Scope, wall: float) -> AsyncIterator[list[Any]]:
+        async for known in newest.all():
+            yield [fleet.item_of(one, wall) for one in known if scope.sees(one.device_id)]
+
+    return slices

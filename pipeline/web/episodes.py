@@ -15,7 +15,6 @@ import zlib
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import translate
 from sys import intern
 from typing import Annotated, Final
 
@@ -23,7 +22,7 @@ import msgspec
 
 from pipeline.records import parse_time
 from pipeline.rules.engine import Device, Engine, Reading
-from pipeline.web.alerts import LONGEST_GLOB, SEVERITIES
+from pipeline.web.alerts import SEVERITIES, Glob
 from pipeline.words import event_json
 
 LONGEST_EPISODE: Final = 500  # events; of an alert that has more the oldest are forgotten
@@ -173,8 +172,8 @@ class Episodes:
 class Asked:
     """Which alerts somebody asked for, how many, and where the last page ended."""
 
-    device: re.Pattern[str] | None
-    rule: re.Pattern[str] | None
+    device: Glob | None
+    rule: Glob | None
     severities: frozenset[str]
     status: str
     since: float
@@ -186,8 +185,8 @@ class Asked:
     def of(cls, query: Mapping[str, str]) -> Asked:
         """ValueError, in words, where it can't be meant."""
         asked = cls(
-            _glob(query, "device"),
-            _glob(query, "rule"),
+            Glob.of(query, "device"),
+            Glob.of(query, "rule"),
             _words(query, "severity", SEVERITIES),
             next(iter(_words(query, "status", STATUSES, one=True)), ""),
             moment(query, "since", ALWAYS),
@@ -201,13 +200,18 @@ class Asked:
 
     def has(self, episode: Episode) -> bool:
         """It was open at some time between since and until, and is what was asked for."""
+        return self.fits(episode) and (
+            not self.severities or not self.severities.isdisjoint(episode.severities)
+        )
+
+    def fits(self, episode: Episode) -> bool:
+        """But for the severities, of which we know those of the events that we know."""
         return (
             episode.started_at < self.until
             and episode.resolved_at >= self.since
             and (not self.status or (self.status == "resolved") == episode.is_resolved)
-            and (not self.severities or not self.severities.isdisjoint(episode.severities))
-            and (self.device is None or self.device.match(episode.device_id) is not None)
-            and (self.rule is None or self.rule.match(episode.rule) is not None)
+            and (self.device is None or self.device.match(episode.device_id))
+            and (self.rule is None or self.rule.match(episode.rule))
         )
 
 
@@ -236,13 +240,6 @@ def moment(query: Mapping[str, str], name: str, otherwise: float) -> float:
         return parse_time(float(given) if re.fullmatch(r"-?\d+(\.\d+)?", given) else given)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-
-
-def _glob(query: Mapping[str, str], name: str) -> re.Pattern[str] | None:
-    glob = query.get(name, "")
-    if len(glob) > LONGEST_GLOB:
-        raise ValueError(f"{name} is longer than {LONGEST_GLOB} characters")
-    return re.compile(translate(glob)) if glob else None
 
 
 def _words(

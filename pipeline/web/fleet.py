@@ -9,7 +9,7 @@ being replayed) by the partition's own clock.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
@@ -19,6 +19,9 @@ from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import UNKNOWN
 from pipeline.rules.silence import Silence
 from pipeline.shapes import DeviceId, Time, one_of
+
+if TYPE_CHECKING:  # its driver needs not be there
+    from pipeline.web.newest import Known
 
 LATE_FACTOR: Final = 1.5  # of the device's cadence
 LATE_FLOOR: Final = 10.0  # seconds
@@ -49,10 +52,14 @@ class Latest:
         self.offline = any(episode.kind == "offline" for episode in device.open_alerts())
 
     def status(self, now: float) -> str:
-        if self.offline:
-            return "offline"
-        limit = max(LATE_FACTOR * self.cadence, LATE_FLOOR) if self.cadence else LATE_UNKNOWN
-        return "late" if now - self.last_seen > limit else "online"
+        return status_of(self.offline, now - self.last_seen, self.cadence)
+
+
+def status_of(offline: bool, silent: float, cadence: float) -> str:
+    if offline:
+        return "offline"
+    limit = max(LATE_FACTOR * cadence, LATE_FLOOR) if cadence else LATE_UNKNOWN
+    return "late" if silent > limit else "online"
 
 
 class Card(Struct, frozen=True):
@@ -109,6 +116,13 @@ class Fleet:
         return message(
             latest.device_id, latest.values, latest.time, latest.status(self._now(latest, wall))
         )
+
+    def item_of(self, known: Known, wall: float) -> dict[str, Any]:
+        """An item of a device that Redis knows; its cadence is what we know of it, if we do."""
+        ours = self._devices.get(known.device_id)
+        now, cadence = (self._now(ours, wall), ours.cadence) if ours else (wall, 0.0)
+        status = status_of(known.offline, now - known.at, cadence)
+        return message(known.device_id, known.values, known.time, status)
 
     def card(self, latest: Latest, wall: float) -> Card:
         return Card(

@@ -97,6 +97,12 @@ def told(words: str, name: str) -> Schema:
     return answer(words, ref(name))
 
 
+def sourced(response: Schema) -> Schema:
+    """With a header that says where it is from: a list has no other place for it."""
+    source = {"schema": {"enum": ["topic", "redis"]}, "description": "where this is from"}
+    return {**response, "headers": {"X-Source": source}}
+
+
 NOT_YET: Final = {
     **refused("not known yet"),
     "headers": {
@@ -138,7 +144,7 @@ PATHS: Final[dict[str, Schema]] = {
     "/api/alerts/active/": {
         "get": operation(
             "What is wrong now: the last event of each open alert, newest first, however old",
-            {"200": answer("the open alerts", many("AlertEvent")), "503": NOT_YET},
+            {"200": sourced(answer("the open alerts", many("AlertEvent"))), "503": NOT_YET},
         )
     },
     "/api/alerts/": {
@@ -218,14 +224,14 @@ PATHS: Final[dict[str, Schema]] = {
     "/api/readings/latest_all/": {
         "get": operation(
             "The newest reading of every device",
-            {"200": answer("the readings", many("LatestReading")), "503": NOT_YET},
+            {"200": sourced(answer("the readings", many("LatestReading"))), "503": NOT_YET},
         )
     },
     "/api/readings/latest/{device_id}/": {
         "get": operation(
             "The newest reading of one device",
             {
-                "200": told("the reading", "LatestReading"),
+                "200": sourced(told("the reading", "LatestReading")),
                 "400": refused("no device can have such an id"),
                 "404": refused("no such device is known"),
                 "503": NOT_YET,
@@ -236,7 +242,7 @@ PATHS: Final[dict[str, Schema]] = {
     "/api/devices/": {
         "get": operation(
             "Every device: its status, when it was seen, what it measures, how wrong its clock is",
-            {"200": answer("the devices", many("Card")), "503": NOT_YET},
+            {"200": sourced(answer("the devices", many("Card"))), "503": NOT_YET},
         )
     },
     "/api/me/": {

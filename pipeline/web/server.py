@@ -16,6 +16,7 @@ from aiohttp import web
 from pipeline.metrics import VIEW, expose
 from pipeline.settings import Settings, SettingsError
 from pipeline.web.changes import Changes, Sender
+from pipeline.web.databases import newest_of, past_of
 from pipeline.web.devices import Devices
 from pipeline.web.door import Door
 from pipeline.web.feed import Feed
@@ -62,15 +63,19 @@ class WebView:
         def first() -> str | None:
             return self._feed.problem or ready()
 
+        past, newest = past_of(settings), newest_of(settings)
+        self._asked = [one for one in (past, newest) if one is not None]
         self._devices = Devices(settings, first)
-        self._history = History(settings, self._feed, first)
-        self._statistics = Statistics(settings, first)
+        self._history = History(settings, self._feed, first, past)
+        self._statistics = Statistics(settings, first, past)
         self._sensors = Sensors(settings, door, ping_every)
         sender = Sender(settings)
         self._changes = Changes(sender, self._feed, self._devices, self._history)
         rules = Rules(settings, sender, judging)
         others = (self._changes, rules, self._history, self._statistics)
-        views = Views(self._feed, self._devices, gate, self._live, self._sensors, others, ready)
+        views = Views(
+            self._feed, self._devices, gate, self._live, self._sensors, others, ready, newest
+        )
         app = views.application()
         app.on_shutdown.append(self._send_viewers_away)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
@@ -110,6 +115,8 @@ class WebView:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._runner.cleanup()
         await self._changes.stop()
+        for asked in self._asked:
+            await asked.stop()
 
     async def _listen(self, tls: ssl.SSLContext | None) -> None:
         host, port = self._settings.web_host, self._settings.web_port

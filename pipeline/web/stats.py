@@ -1,4 +1,5 @@
-"""`windows` in, without a group; what each metric of a device, or of the whole fleet, came to out.
+"""`windows` in, without a group, and what MySQL keeps; what each metric of a device, or of the
+whole fleet, came to out.
 
 The topic has a record for each metric of a device and five minutes, in the order in which they
 came: of a million devices 10,000 a second. To look for one device's day when somebody asks means to
@@ -9,7 +10,7 @@ size of the fleet, and so is what runs beside it.
 
 What isn't kept can't be told, and every answer says what range it really has. Half a million
 windows are a week of 80 devices with 3 metrics, a day of 580, an hour of 14,000. More of them, or
-from further back, is a database's part.
+from further back, is asked of MySQL, where there is one: its buckets come before ours.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from math import ceil
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from aiohttp import web
@@ -31,17 +32,22 @@ from pipeline.names import Names
 from pipeline.records import iso
 from pipeline.settings import Settings
 from pipeline.shapes import Time
+from pipeline.web.asking import Unanswered
 from pipeline.web.episodes import moment
 from pipeline.web.follower import Follower, Record
 from pipeline.web.gate import refusal, scope_of
 from pipeline.web.history import Source, as_json
 from pipeline.web.series import ALWAYS, STEP, Bucket, Cell, Part, Series, Sums, Window, bucket
+from pipeline.web.summing import Sought, Summed
 from pipeline.words import UNITS
 
-RANGES: Final = {"1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
+if TYPE_CHECKING:  # its driver needs not be there
+    from pipeline.web.past import Past
+
+DAY: Final = 86_400
+RANGES: Final = {"1h": 3_600.0, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "365d": 365 * DAY}
 BUCKETS: Final = 400  # of a metric, at the most
 WIDTHS: Final = (10, 30, 60, 300, 600, 1_800, 3_600, 10_800, 21_600, 86_400)  # seconds of a bucket
-DAY: Final = 86_400
 EASE: Final = 1.0  # what was missed is read with half of the time
 SLICE: Final = 2_000  # parts between two turns of the event loop: 2 ms
 LONGEST_ID: Final = 128
@@ -107,10 +113,13 @@ def _times(query: Mapping[str, str], wall: float) -> tuple[float, float]:
 
 
 class Statistics(Follower):
-    def __init__(self, settings: Settings, first: Callable[[], str | None]) -> None:
+    def __init__(
+        self, settings: Settings, first: Callable[[], str | None], past: Past | None = None
+    ) -> None:
         topic, kept = Names(settings.topic_prefix).windows, settings.windows_kept
         super().__init__(settings, topic, "windows", first, WINDOWS_KEPT, most=kept, ease=EASE)
         self._kept = kept
+        self._past = past
         self._widest = 1
         self.series = Series(kept)
         self.sums = Sums()
@@ -142,25 +151,45 @@ class Statistics(Follower):
         scope = scope_of(request)
         if span.device is not None and not scope.sees(span.device):
             return refusal(403, "this token may not see that device")
+        return as_json(await self._told(span, scope))
+
+    async def _told(self, span: Span, scope: Scope) -> Stats:
         devices = await self._devices(span.device, scope)
         seconds = span.seconds(max(self._widest, STEP) if devices is None else self._widest)
-        forgotten = self.sums.forgotten if devices is None else self.series.forgotten
-        whole = _ceil(max(self.since(), forgotten), seconds)
-        since = min(max(_floor(span.since, seconds), whole), span.until)
-        found = {
-            metric: MetricStats(UNITS.get(metric), await _buckets(parts, span.until, seconds))
-            for metric, parts in self._parts(devices, since)
-            if not span.metrics or metric in span.metrics
-        }
-        stats = Stats(
-            source="topic",
+        begin = min(_floor(span.since, seconds), span.until)
+        known = self._known_since(devices)
+        since = min(max(begin, _ceil(known, seconds)), span.until)
+        parts = {metric: [ours] for metric, ours in self._parts(devices, since)}
+        sought = Sought(span.device, span.metrics, scope, begin, since, seconds)
+        earlier = await self._earlier(sought) if begin < since else None
+        if earlier is not None:
+            if earlier.stored.last >= min(
+                known, since
+            ):  # else its archive is late: there is a hole
+                since = max(begin, min(earlier.since, since))
+            for metric, theirs in earlier.parts.items():
+                parts.setdefault(metric, []).append(theirs)
+        return Stats(
+            source="topic" if earlier is None else "mysql",
             device=span.device,
             since=iso(since),
             until=iso(span.until),
             seconds=seconds,
-            metrics={metric: stats for metric, stats in found.items() if stats.buckets},
+            metrics=await _metrics(parts, span, seconds),
         )
-        return as_json(stats)
+
+    def _known_since(self, devices: list[str] | None) -> float:
+        forgotten = self.sums.forgotten if devices is None else self.series.forgotten
+        return max(self.since(), forgotten)
+
+    async def _earlier(self, sought: Sought) -> Summed | None:
+        """What MySQL has of the time that isn't kept here."""
+        if self._past is None:
+            return None
+        try:
+            return await self._past.windows(sought)
+        except Unanswered:
+            return None
 
     async def _devices(self, asked: str | None, scope: Scope) -> list[str] | None:
         """Whose windows are added up; None where that is everybody's, whose sums are kept."""
@@ -184,8 +213,24 @@ class Statistics(Follower):
                 yield metric, self.sums.walk(metric, since)
             return
         for metric in sorted({one for device in devices for one in self.series.metrics(device)}):
-            walks = (self.series.walk(device, metric, since) for device in devices)
-            yield metric, chain.from_iterable(walks)
+            yield metric, self._walk(devices, metric, since)
+
+    def _walk(self, devices: list[str], metric: str, since: float) -> Iterator[Part]:
+        for device in devices:
+            yield from self.series.walk(device, metric, since)
+
+
+async def _metrics(
+    parts: Mapping[str, Iterable[Iterable[Part]]], span: Span, seconds: int
+) -> dict[str, MetricStats]:
+    """Those that were asked for, and have had any reading."""
+    metrics = {}
+    for metric in sorted(parts):
+        if not span.metrics or metric in span.metrics:
+            buckets = await _buckets(chain.from_iterable(parts[metric]), span.until, seconds)
+            if buckets:
+                metrics[metric] = MetricStats(UNITS.get(metric), buckets)
+    return metrics
 
 
 async def _buckets(parts: Iterable[Part], until: float, seconds: int) -> list[Bucket]:

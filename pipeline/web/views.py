@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
-from prometheus_client.exposition import choose_encoder
 
 from pipeline.access import Scope
-from pipeline.metrics import REGISTRY
 from pipeline.records import is_device_id
 from pipeline.web import asyncapi, openapi
+from pipeline.web.alerts import Alert
+from pipeline.web.asking import Unanswered
 from pipeline.web.changes import LARGEST_BODY
-from pipeline.web.devices import Devices, Listing
+from pipeline.web.devices import Devices, Listing, of_redis
 from pipeline.web.feed import Feed
 from pipeline.web.files import STATIC, static
 from pipeline.web.gate import Gate, refusal, scope_of
 from pipeline.web.live import Live
 from pipeline.web.requests import followed, identified
 from pipeline.web.sensors import Sensors
+from pipeline.web.vitals import healthy, metrics, readiness
 
+if TYPE_CHECKING:  # its driver needs not be there
+    from pipeline.web.newest import Newest
+
+SOURCE: Final = "X-Source"
+REDIS, TOPIC = "redis", "topic"
 PAGE_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -56,7 +63,7 @@ class HasViews(Protocol):
 
 
 class Views:
-    """`others` have views of their own, behind ours."""
+    """`others` have views of their own, behind ours. What Redis knows goes before what we read."""
 
     def __init__(
         self,
@@ -67,6 +74,7 @@ class Views:
         sensors: Sensors,
         others: Iterable[HasViews],
         ready: Callable[[], str | None],
+        newest: Newest | None = None,
     ) -> None:
         self._feed = feed
         self._devices = devices
@@ -75,6 +83,8 @@ class Views:
         self._sensors = sensors
         self._others = others
         self._ready = ready
+        self._newest = newest
+        self._listed = None if newest is None else Listing(of_redis(newest, devices.fleet))
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[followed, self._guarded], client_max_size=LARGEST_BODY)
@@ -89,9 +99,9 @@ class Views:
             "/api/me/": self._gate.me,
             "/api/openapi.json": openapi.served,
             "/api/asyncapi.json": asyncapi.served,
-            "/-/healthy": self.healthy,
+            "/-/healthy": healthy,
             "/-/ready": self.ready,
-            "/metrics": self.metrics,
+            "/metrics": metrics,
         }.items():
             app.router.add_get(path, view)
             if path.endswith("/") and path != "/":
@@ -112,13 +122,17 @@ class Views:
 
     async def active(self, request: web.Request) -> web.Response:
         """Every open alert, newest first, however old."""
+        if self._newest is not None:
+            with suppress(Unanswered):
+                return alerts_body(await self._newest.open_alerts(), scope_of(request), REDIS)
         if problem := self._feed.unknown():
             return refusal(503, problem)
-        sees = scope_of(request).sees
-        newest_first = (a for a in reversed(self._feed.open_alerts()) if sees(a.device_id))
-        return json_body(b"[" + b",".join(alert.text for alert in newest_first) + b"]")
+        return alerts_body(reversed(self._feed.open_alerts()), scope_of(request), TOPIC)
 
     async def latest_all(self, request: web.Request) -> web.Response:
+        if self._listed is not None:
+            with suppress(Unanswered):
+                return json_body(await self._listed.body(scope_of(request)), REDIS)
         return await self._listing(self._devices.latest, scope_of(request))
 
     async def devices(self, request: web.Request) -> web.Response:
@@ -127,31 +141,25 @@ class Views:
     async def latest(self, request: web.Request, device_id: str) -> web.Response:
         if not scope_of(request).sees(device_id):
             return refusal(403, "this token may not see that device")
+        if self._newest is not None:
+            with suppress(Unanswered):
+                if known := await self._newest.get(device_id):
+                    return item_body(self._devices.fleet.item_of(known, time.time()), REDIS)
         if problem := self._devices.unknown():
             return refusal(503, problem)
         fleet = self._devices.fleet
         latest = fleet.get(device_id)
         if latest is None:
             return refusal(404, f"no device {device_id} is known")
-        return json_body(msgspec.json.encode(fleet.item(latest, time.time())))
+        return item_body(fleet.item(latest, time.time()), TOPIC)
 
     async def _listing(self, listing: Listing, scope: Scope) -> web.Response:
         if problem := self._devices.unknown():
             return refusal(503, problem)
-        return json_body(await listing.body(scope))
-
-    async def healthy(self, _: web.Request) -> web.Response:
-        return web.json_response({"healthy": True})
+        return json_body(await listing.body(scope), TOPIC)
 
     async def ready(self, _: web.Request) -> web.Response:
-        problem = self._feed.problem or self._ready()
-        if problem:
-            return web.json_response({"ready": False, "reason": problem}, status=503)
-        return web.json_response({"ready": True})
-
-    async def metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
+        return readiness(self._feed.problem or self._ready())
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: View) -> web.StreamResponse:
@@ -176,6 +184,7 @@ class Views:
         if origin and self._gate.allows(request):
             # a page of another origin that may, as one under development on this machine
             response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = SOURCE
 
 
 def of_a_device(prefix: str, view: DeviceView) -> View:
@@ -193,5 +202,18 @@ def of_a_device(prefix: str, view: DeviceView) -> View:
     return told
 
 
-def json_body(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json", charset="utf-8")
+def alerts_body(alerts: Iterable[Alert], scope: Scope, source: str) -> web.Response:
+    texts = b",".join(alert.text for alert in alerts if scope.sees(alert.device_id))
+    return json_body(b"[" + texts + b"]", source)
+
+
+def item_body(item: dict[str, Any], source: str) -> web.Response:
+    return json_body(msgspec.json.encode(item), source)
+
+
+def json_body(body: bytes, source: str) -> web.Response:
+    """A list has no place for its source: a header says it."""
+    headers = {SOURCE: source}
+    return web.Response(
+        body=body, content_type="application/json", charset="utf-8", headers=headers
+    )

@@ -9,11 +9,12 @@ import pytest
 from faust.types import TP
 
 from agents.intake import MOST_WINDOWS, Intake, is_full
-from agents.judge import LARGEST_REJECTED, Judge
+from agents.judge import Judge
 from pipeline.about import CORE
 from pipeline.home import home_of
 from pipeline.metrics import WORKER
 from pipeline.records import iso
+from pipeline.rejection import LARGEST_REJECTED
 from pipeline.rules import Rulebook
 from pipeline.rules.engine import Engine
 from pipeline.rules.fleet import FLEET

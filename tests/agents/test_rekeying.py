@@ -9,10 +9,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from agents.item import Origin
-from agents.rekeying import LONGEST_KEY, Forward, Forwarder
+from agents.rekeying import Forward, Forwarder
 from pipeline.batches import Batches
 from pipeline.kafka.broker import free_port
 from pipeline.records import Rejected
+from pipeline.rejection import LONGEST_KEY
 from pipeline.settings import Settings
 from tests.agents.shell import Record
 from tests.proof.kafka import read_topic

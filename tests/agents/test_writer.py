@@ -13,11 +13,12 @@ from agents import writer as module
 from agents.writer import Closed, Writer, take_cut, take_slice
 from pipeline.batches import Outbound
 from pipeline.metrics import WORKER
+from pipeline.rejection import Rejection
 from pipeline.rows import PARTITION_KEY, Outgoing, Row
 from pipeline.rules.engine import Device, Engine, Reading
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.rules.window import Window
-from tables.partition import Partition, Rejection
+from tables.partition import Partition
 from tests.agents.shell import T0, App, Batches, Chunk, Table, partition
 
 

@@ -1,4 +1,4 @@
-"""What a real worker and a real web view show at /metrics is what docs/metrics.md says."""
+"""What a real worker, web view and archive show at /metrics is what docs/metrics.md says."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ import pytest
 from pipeline.kafka.broker import RunningKafka
 from tests.deploy.exposed import Family, documented, families, needs_prometheus, promtool
 from tests.lab import PATIENCE, produce, python, started
+from tests.proof.archives import Archives, until
 from tests.proof.kafka import Sent, publish
 from tests.proof.worker import Worker
+from tests.stores import Redis, running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -30,6 +32,7 @@ LATENCIES = ("smart_iot_alert_seconds", "smart_iot_web_relay_seconds", "smart_io
 class Shown(NamedTuple):
     worker: str
     web: str
+    archive: str
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +42,43 @@ def shown(kafka: RunningKafka, tmp_path_factory: pytest.TempPathFactory) -> Show
 
 
 async def _shown(bootstrap: str, folder: Path) -> Shown:
-    async with aiohttp.ClientSession() as client:
-        with Worker(bootstrap, PREFIX, folder) as worker:
-            await worker.ready()
-            async with (
-                web_view(client, bootstrap) as url,
-                client.ws_connect(url + "ws/alerts/"),
+    with running(Redis(folder / "redis")) as redis:
+        database = {"SMART_IOT_REDIS_URL": redis.url}
+        async with aiohttp.ClientSession() as client:
+            with (
+                Worker(bootstrap, PREFIX, folder, **database) as worker,
+                Archives(bootstrap, PREFIX, folder, redis) as archives,
             ):
-                await _happen(client, worker, bootstrap)
-                own = await text(client, f"http://127.0.0.1:{worker.port}/")
-                return Shown(own, await text(client, url))
+                await worker.ready()
+                async with (
+                    web_view(client, bootstrap, **database) as url,
+                    client.ws_connect(url + "ws/alerts/"),
+                ):
+                    own = f"http://127.0.0.1:{worker.port}/"
+                    await _happen(client, worker, bootstrap)
+                    await archived(archives, len(DEVICES))
+                    texts = [await text(client, one) for one in (own, url)]
+                    return Shown(*texts, await archives.ask("redis", "/metrics"))
+
+
+async def archived(archives: Archives, number: int) -> None:
+    sample = f'smart_iot_archived_total{{kind="reading",sink="redis"}} {float(number)}'
+
+    async def are_there() -> bool:
+        return sample in await archives.ask("redis", "/metrics")
+
+    await until(are_there, archives.tail())
 
 
 @asynccontextmanager
-async def web_view(client: aiohttp.ClientSession, bootstrap: str) -> AsyncIterator[str]:
-    environment = {"SMART_IOT_BOOTSTRAP": bootstrap, "SMART_IOT_TOPIC_PREFIX": PREFIX}
+async def web_view(
+    client: aiohttp.ClientSession, bootstrap: str, **database: str
+) -> AsyncIterator[str]:
+    environment = {
+        "SMART_IOT_BOOTSTRAP": bootstrap,
+        "SMART_IOT_TOPIC_PREFIX": PREFIX,
+        **database,
+    }
     with started(*python(CODE, "web", "--port", "0"), **environment) as program:
         url = program.lines.until("web view: ").split("web view: ")[1].strip()
         program.lines.until("alert feed: caught up")
@@ -109,6 +134,10 @@ def test_a_web_view_that_stands_alone_shows_nothing_of_a_worker(shown: Shown) ->
     assert set(families(shown.web)) == sections("Every process", "A web view")
 
 
+def test_an_archive_shows_nothing_of_either(shown: Shown) -> None:
+    assert set(families(shown.archive)) == sections("Every process", "An archive")
+
+
 @needs_prometheus
 @pytest.mark.parametrize("process", Shown._fields)
 def test_prometheus_finds_nothing_to_mend_in_names_and_types(shown: Shown, process: str) -> None:
@@ -117,7 +146,7 @@ def test_prometheus_finds_nothing_to_mend_in_names_and_types(shown: Shown, proce
 
 def test_no_label_is_as_many_as_there_are_devices(shown: Shown) -> None:
     for device in DEVICES:
-        assert device not in shown.worker + shown.web
+        assert device not in "".join(shown)
 
 
 @pytest.mark.parametrize("name", LATENCIES)

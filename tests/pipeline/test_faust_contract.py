@@ -47,11 +47,13 @@ TOUCHED = {
         (Recovery, "_build_offsets", ["self", "consumer", "tps", "destination", "title"]),
         (Recovery, "_seek_offsets", ["self", "consumer", "tps", "offsets", "title"]),
         (Recovery, "on_recovery_completed", ["self", "generation_id"]),
+        (Recovery, "_resume_streams", ["self", "generation_id"]),
         (Recovery, "_set_recovery_ended", ["self"]),
         (Recovery, "_wait", ["self", "coro", "timeout"]),
         (Recovery, "_is_changelog_tp", ["self", "tp"]),
     ],
     "pipeline.streams": [
+        (App, "_create_directories", ["self"]),
         (BootStrategy, "server", ["self"]),
         (BootStrategy, "web_server", ["self"]),
         (BootStrategy, "_should_enable_web", ["self"]),

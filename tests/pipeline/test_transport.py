@@ -315,6 +315,8 @@ async def test_after_a_recovery_positions_come_first_then_the_queues_then_the_so
     calls.clear()
     await recovery.on_recovery_completed(generation_id=2)  # of a rebalance that is over
     assert "resume_partitions" not in calls
+    await recovery._resume_streams(generation_id=3)  # of an app without tables
+    assert [call for call in calls if call in order] == order
 
 
 async def test_a_broker_that_does_not_answer_in_time_is_an_error_and_no_end_of_recovering():

@@ -28,6 +28,7 @@ from zipfile import ZipFile
 import pytest
 
 from pipeline.kafka.broker import HOST, free_port
+from tests import stores
 from tests.lab import Program, started, until
 from tests.proof import test_newcomer
 
@@ -378,6 +379,41 @@ def _healths(house: House, port: int) -> list[str]:
     return [target["health"] for target in targets]
 
 
+@checks("smart-iot up --with-storage")
+def _fills_what_is_installed_here(house: House, command: str) -> None:
+    port = free_port()
+    more = f" --port {port} --data-dir ./stored"
+    with house.running(command + more, SMART_IOT_BOOTSTRAP="") as program:
+        program.lines.until("starting redis archive")
+        program.lines.until("MySQL has version 1 of the tables now")
+        until(lambda: _source_of("/api/readings/latest_all/", port) == "redis", command)
+
+
+def _source_of(path: str, port: int) -> str | None:
+    address = f"http://{HOST}:{port}{path}"
+    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=10) as answer:
+        return str(answer.headers["X-Source"])
+    return None
+
+
+@checks(
+    "smart-iot archive migrate",
+    "smart-iot archive",
+    "faust -A pipeline.archive:redis worker",
+)
+def _fills_what_is_set(house: House, command: str) -> None:
+    with stores.running(stores.Redis(house.folder / command.replace(" ", "-"))) as redis:
+        environment = {"SMART_IOT_REDIS_URL": redis.url, "SMART_IOT_ARCHIVE_PORT": "0"}
+        if "migrate" in command:
+            with house.typed(command, **environment) as program:
+                assert program.lines.rest() == ["Redis answers; there is nothing to create in it"]
+            return
+        house.done(f"smart-iot publish {DEVICE} temperature=36.2")
+        with house.running(command, **environment):
+            device = f"{{smart-iot}}:device:{DEVICE}"
+            until(lambda: stores.redis_cli(redis, "hget", device, "temperature") == "36.2", command)
+
+
 # --- make ---------------------------------------------------------------------------------------
 
 
@@ -432,6 +468,12 @@ def _ends_with_three_numbers(_: House, command: str) -> None:
     rates = json.loads(last)
     assert rates.keys() == {"ours", "naive_faust", "bare_loop"}
     assert rates["naive_faust"] < rates["ours"]
+
+
+@checks("make bench-storage")
+def _finds_batches_quicker(_: House, command: str) -> None:
+    *_said, last = made(f"{command} BENCH_ARGS='--rows 4000'").splitlines()
+    assert all(found["ratio"] > 1 for found in json.loads(last).values())
 
 
 @checks("make bench-web")

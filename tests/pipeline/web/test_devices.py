@@ -15,7 +15,7 @@ from pipeline.names import Names
 from pipeline.rows import Row
 from pipeline.rules.engine import Device, Engine, Reading
 from pipeline.settings import Settings
-from pipeline.web.devices import Devices, Listing
+from pipeline.web.devices import Devices, Listing, of_fleet
 from pipeline.web.fleet import Fleet
 from tests.lab import create
 from tests.pipeline.web.alert_log import AlertLog
@@ -233,6 +233,6 @@ async def test_those_who_ask_together_share_one_listing() -> None:
     device = Device("attic")
     Engine().reading(device, Reading("attic", None, T0, {"co2": 1.0}), T0, 0.0)
     fleet.apply(0, b"attic", Row(device, [1, -1, -1], []).packed(1))
-    listing = Listing(fleet, show)
+    listing = Listing(of_fleet(fleet, show))
     assert set(await asyncio.gather(*(listing.body() for _ in range(20)))) == {b"[{}]"}
     assert made == 1

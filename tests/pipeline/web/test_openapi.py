@@ -37,15 +37,21 @@ from pipeline.rules.engine import Device, Engine, Reading
 from pipeline.rules.faults import RulesError
 from pipeline.rules.silence import Silence
 from pipeline.settings import Settings
-from pipeline.web import changes
+from pipeline.sinks.mysql import MySQL
+from pipeline.sinks.redis import Redis as RedisSink
+from pipeline.sinks.sink import EVENT, OPEN, WINDOW
+from pipeline.web import changes, history, newest
 from pipeline.web.openapi import document
 from pipeline.web.rules import Judging
 from pipeline.web.server import WebView
 from pipeline.words import window_json
 from tables.partition import Partition
 from tests.lab import create
+from tests.pipeline.sinks.shell import CLUSTER, Writing, record, window_of
+from tests.pipeline.sinks.shell import reading as reading_of
 from tests.pipeline.web.alert_log import alert_log, event, resolved
-from tests.pipeline.web.conftest import Site, running, until
+from tests.pipeline.web.conftest import Site, metric, running, until
+from tests.stores import MariaDB, Redis, redis_cli
 
 DOCUMENT = document()
 RULES = (Path(__file__).parents[3] / "deploy/rules.toml").read_text()
@@ -116,10 +122,21 @@ def filled(kafka: RunningKafka) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def served(filled: Settings) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch, Thread(filled) as url:
-        patch.setattr(changes.Allowance, "take", lambda *_: True)  # of 5 a second
-        yield url
+def served(filled: Settings, mariadb: MariaDB, redis_server: Redis) -> Iterator[str]:
+    """One that asks MySQL and Redis, since it has next to nothing in memory."""
+    both = replace(filled, mysql_url=mariadb.url, redis_url=redis_server.url, windows_kept=1)
+    mariadb.empty()
+    redis_cli(redis_server, "flushall")
+    asyncio.run(keep(both))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "KEPT", 3)  # the newest event of each partition
+        patch.setattr(newest, "CURRENT", 3_600.0)
+        with Thread(both) as url:
+            patch.setattr(changes.Allowance, "take", lambda *_: True)  # of 5 a second
+            yield url
+            for sink in ("mysql", "redis"):
+                answered = {"sink": sink, "outcome": "answered"}
+                assert metric("smart_iot_web_questions_total", **answered) > 0
 
 
 # A schema can't say that a time must not be past, and what is empty we take as not said.
@@ -347,6 +364,29 @@ async def fill(settings: Settings) -> None:
             await producer.send_and_wait(names.windows, window_json(window), b"attic")
     finally:
         await producer.stop()
+
+
+async def keep(settings: Settings) -> None:
+    """What archives would have written by then, and more of the past."""
+    mysql, redis = MySQL(settings), RedisSink(settings)
+    await mysql.migrate()
+    past = event("past", device_id="attic", started_at=iso(T0 - 86_400))
+    told = [past, HOT, event("over", device_id="cellar"), OVER]
+    windows = [window_of(start=iso(T0 // 300 * 300 - 7 * 86_400 * n)) for n in range(4)]
+    await Writing(mysql).write(
+        *(record(EVENT, n, one) for n, one in enumerate(told)),
+        *(record(WINDOW, n, one) for n, one in enumerate(windows)),
+        at=time.time() + 3_600,  # of all that is here
+    )
+    now = Writing(redis)
+    await now.write(
+        reading_of(0, "attic", at=T0, temperature=20.0),
+        record(OPEN, 0, HOT, key="greenhouse-7|temperature-high"),
+        at=T0,
+    )
+    await redis.current(CLUSTER, now.stands)
+    await mysql.close()
+    await redis.close()
 
 
 async def until_all_is_known(site: Site) -> None:

@@ -176,7 +176,7 @@ async def test_until_it_is_read_it_says_why_not_and_what_cannot_be_meant_is_refu
 
     await until(waits)
     status, answer = await site.get("/api/stats/?range=1y")
-    assert (status, answer["error"]) == (400, "range '1y' is none of 1h, 24h, 7d")
+    assert (status, answer["error"]) == (400, "range '1y' is none of 1h, 24h, 7d, 30d, 365d")
 
 
 async def test_what_is_no_window_is_counted_and_passed_over(
@@ -216,7 +216,7 @@ def test_a_bucket_is_as_wide_as_its_windows_and_no_chart_has_too_many(
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ({"range": "2h"}, "range '2h' is none of 1h, 24h, 7d"),
+        ({"range": "2h"}, "range '2h' is none of 1h, 24h, 7d, 30d, 365d"),
         ({"range": "1h", "from": "2026-11-22"}, "say range, or from and to, and not both"),
         ({"from": "2026-11-22", "to": "2026-11-22"}, "from is not before to"),
         ({"from": "2027-01-01"}, "from is not before to"),
