@@ -2,7 +2,7 @@
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
 .PHONY: help demo venv test test-quick test-compiled soak bench-core bench bench-quick bench-web \
-	bench-storage figure lint lock wheel schemas page page-check screenshot clean
+	bench-storage figure lint lock wheel schemas example page page-check screenshot clean
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
@@ -148,6 +148,9 @@ lock: ## pin anew what setup.cfg asks for, with hashes
 
 schemas: venv ## write docs/schemas anew, of what the records are
 	$(RUN) pipeline.schemas docs/schemas
+
+example: venv ## write deploy/.env.example anew, of what the settings are
+	.venv/bin/smart-iot settings --example >deploy/.env.example
 
 page: $(PAGE)/node_modules/.package-lock.json ## build the page anew: pipeline/web/page to pipeline/web/static
 	$(NPM) run build

@@ -4,119 +4,70 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields
-from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipeline.access import Token, parse
+from pipeline.given import FILE, PREFIX, SETTINGS, given
+from pipeline.values import (
+    ADDRESSES,
+    HOLD,
+    HTTP_ADDRESS,
+    HTTP_ADDRESSES,
+    NETWORKS,
+    ORIGINS,
+    PATH,
+    PORT,
+    SECONDS,
+    SECONDS_OR_NEVER,
+    TEXT,
+    TIMEZONE,
+    TOPIC_PREFIX,
+    WINDOW,
+    Kind,
+    Network,
+    one_of,
+    refused,
+    whole,
+)
 
-Network = IPv4Network | IPv6Network
-
-PREFIX = "SMART_IOT_"
-# A row holds the windows that a late reading can fall into: of 10 s each, 32 and no more.
-SHORTEST_WINDOW, LONGEST_WINDOW = 10, 86_400
-SHORTEST_HOLD = 5
-_LEAST = {
-    **dict.fromkeys(("partitions", "replication", "viewers", "viewer_queue"), 1),
-    **dict.fromkeys(("viewers_per_address", "recovery_events", "windows_kept"), 1),
-    **dict.fromkeys(("redis_days", "archive_rows"), 1),
-    **dict.fromkeys(("mysql_days", "mongo_days"), 0),
-}
+__all__ = ["PREFIX", "Settings", "SettingsError", "elsewhere", "from_environment", "texts"]
 
 
 class SettingsError(ValueError):
     """One or more settings can't be used; the text names each of them, a line each."""
 
 
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError("is not a whole number") from None
+def _setting(
+    default: Any,
+    explain: str,
+    kind: Kind = TEXT,
+    *,
+    allowed: Sequence[str] = (),
+    secret: bool = False,
+) -> Any:
+    metadata = {
+        "explain": explain,
+        "kind": one_of(allowed) if allowed else kind,
+        "allowed": allowed,
+        "secret": secret,
+    }
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError("is not a number of seconds") from None
-    if not 0 < value < 1e9:
-        raise ValueError("is not a positive number of seconds")
-    return value
-
-
-def _seconds_or_never(text: str) -> float:
-    return 0.0 if text.strip() == "0" else _seconds(text)
-
-
-def _origins(text: str) -> frozenset[str]:
-    origins = frozenset(one.strip().lower().rstrip("/") for one in text.split(",") if one.strip())
-    for origin in origins:
-        try:
-            parts = urlsplit(origin)
-            is_one = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:
-            is_one = False
-        if not is_one or origin != f"{parts.scheme}://{parts.netloc}" or "@" in origin:
-            raise ValueError(f"has {origin!r}, which is no origin such as https://example.org")
-    return origins
-
-
-def _address(text: str) -> str:
-    """Of an HTTP server; what is wrong is said without it, since it can hold a secret."""
-    url = text.strip()
-    try:
-        parts = urlsplit(url)
-        is_one = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        is_one = False
-    if url and not (is_one and url.isascii() and not parts.fragment and len(url.split()) == 1):
-        raise ValueError("is no address such as https://example.org/path")
-    return url
-
-
-def _addresses(text: str) -> tuple[str, ...]:
-    """Each once, to which a path can be added."""
-    found = dict.fromkeys(_address(one).rstrip("/") for one in text.split(",") if one.strip())
-    if any("?" in one for one in found):
-        raise ValueError("has an address with a query")
-    return tuple(found)
-
-
-def _networks(text: str) -> tuple[Network, ...]:
-    networks = []
-    for one in filter(None, (part.strip() for part in text.split(","))):
-        try:
-            networks.append(ip_network(one))
-        except ValueError:
-            raise ValueError(f"has {one!r}, which is no address or network (10.0.0.0/8)") from None
-    return tuple(networks)
-
-
-def _timezone(text: str) -> str:
-    try:
-        ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("is not the name of a time zone, such as Asia/Ho_Chi_Minh") from None
-    return text
-
-
-def _setting(default: Any, explain: str, parse: Callable[[str], Any] = str, **more: Any) -> Any:
-    metadata = {"explain": explain, "parse": parse, **more}
-    return field(default=default, repr=not more.get("secret"), metadata=metadata)
+TOKENS = Kind('a list of {"token": …, "name": …}, as JSON', parse)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an operator can choose. Each field is `SMART_IOT_<NAME>` in the environment; a secret
-    can also come from the file that `SMART_IOT_<NAME>_FILE` names."""
+    """What an operator can choose. Each field is `SMART_IOT_<NAME>` in the environment; `given`
+    knows the other ways."""
 
-    bootstrap: str = _setting("localhost:9092", "Kafka's addresses, host:port, comma-separated")
+    bootstrap: str = _setting(
+        "localhost:9092", "Kafka's addresses, host:port, comma-separated", ADDRESSES
+    )
     broker: str = _setting(
         "KAFKA",
         "what answers there; `smart-iot up` alone sets FALLBACK, for its own fallback broker",
@@ -132,106 +83,120 @@ class Settings:
     )
     sasl_username: str = _setting("", "user name for Kafka")
     sasl_password: str = _setting("", "password for Kafka", secret=True)
-    ssl_cafile: str = _setting("", "file with the authorities we trust (PEM); empty: the system's")
-    ssl_certfile: str = _setting("", "file with our certificate (PEM), where Kafka asks for one")
-    ssl_keyfile: str = _setting("", "file with the key of our certificate (PEM)")
-    topic_prefix: str = _setting("", "put before the name of every topic, table and group")
-    rules: str = _setting("", "file of the rules (TOML); empty: the built-in ones")
+    ssl_cafile: str = _setting(
+        "", "file with the authorities we trust (PEM); empty: the system's", PATH
+    )
+    ssl_certfile: str = _setting(
+        "", "file with our certificate (PEM), where Kafka asks for one", PATH
+    )
+    ssl_keyfile: str = _setting("", "file with the key of our certificate (PEM)", PATH)
+    topic_prefix: str = _setting(
+        "", "put before the name of every topic, table and group", TOPIC_PREFIX
+    )
+    rules: str = _setting("", "file of the rules (TOML); empty: the built-in ones", PATH)
     rules_watch: float = _setting(
-        0.0, "seconds between two looks whether that file has changed; 0: never", _seconds_or_never
+        0.0, "seconds between two looks whether that file has changed; 0: never", SECONDS_OR_NEVER
     )
     partitions: int = _setting(
-        8, "partitions of the topics where `readings` doesn't exist yet", _whole
+        8, "partitions of the topics where `readings` doesn't exist yet", whole(1)
     )
-    replication: int = _setting(1, "replicas of the topics that we create", _whole)
-    data_dir: str = _setting("", "folder of the RocksDB state; empty: ~/.local/share/smart-iot")
-    cache_dir: str = _setting("", "folder of Kafka's jars for `up`; empty: ~/.cache/smart-iot")
+    replication: int = _setting(1, "replicas of the topics that we create", whole(1))
+    data_dir: str = _setting(
+        "", "folder of the RocksDB state; empty: ~/.local/share/smart-iot", PATH
+    )
+    cache_dir: str = _setting(
+        "", "folder of Kafka's jars for `up`; empty: ~/.cache/smart-iot", PATH
+    )
     web_host: str = _setting("127.0.0.1", "address that the web view listens on")
-    web_port: int = _setting(8000, "port that the web view listens on; 0 takes a free one", _whole)
-    viewers: int = _setting(10_000, "WebSocket viewers at the most", _whole)
+    web_port: int = _setting(8000, "port that the web view listens on; 0 takes a free one", PORT)
+    viewers: int = _setting(10_000, "WebSocket viewers at the most", whole(1))
     viewer_queue: int = _setting(
-        1_000, "messages a slow viewer may fall behind before it is dropped", _whole
+        1_000, "messages a slow viewer may fall behind before it is dropped", whole(1)
     )
     windows_kept: int = _setting(
-        500_000, "closed windows that a web view keeps in memory, for charts", _whole
+        500_000, "closed windows that a web view keeps in memory, for charts", whole(1)
     )
     viewers_per_address: int = _setting(
-        200, "WebSocket viewers at the most from one address other than loopback", _whole
+        200, "WebSocket viewers at the most from one address other than loopback", whole(1)
     )
     recovery_events: int = _setting(
-        10_000, "alert events kept for viewers who come back and ask for what they missed", _whole
+        10_000, "alert events kept for viewers who come back and ask for what they missed", whole(1)
     )
-    recovery_age: float = _setting(86_400.0, "seconds for which they are kept", _seconds)
+    recovery_age: float = _setting(86_400.0, "seconds for which they are kept", SECONDS)
     origins: frozenset[str] = _setting(
         frozenset(),
         "origins of other pages that may watch and change, as https://example.org, comma-separated",
-        _origins,
+        ORIGINS,
     )
     trusted_proxies: tuple[Network, ...] = _setting(
-        (), "addresses or networks whose X-Forwarded-For is believed, comma-separated", _networks
+        (), "addresses or networks whose X-Forwarded-For is believed, comma-separated", NETWORKS
     )
     tokens: tuple[Token, ...] = _setting(
-        (), "who may see and change what (JSON); empty: everybody everything", parse, secret=True
+        (), "who may see and change what (JSON); empty: everybody everything", TOKENS, secret=True
     )
-    web_certfile: str = _setting("", "file with the web view's certificates (PEM): then it is TLS")
-    web_keyfile: str = _setting("", "file with the key of that (PEM), unless it is in there too")
+    web_certfile: str = _setting(
+        "", "file with the web view's certificates (PEM): then it is TLS", PATH
+    )
+    web_keyfile: str = _setting(
+        "", "file with the key of that (PEM), unless it is in there too", PATH
+    )
     window: int = _setting(
-        300, "seconds of the windows that are counted a device and metric; 0 counts none", _whole
+        300, "seconds of the windows that are counted a device and metric; 0 counts none", WINDOW
     )
-    flush_interval: float = _setting(1.0, "seconds between two writes of the state", _seconds)
+    flush_interval: float = _setting(1.0, "seconds between two writes of the state", SECONDS)
     flush_timeout: float = _setting(
-        8.0, "seconds a flush may take before the worker gives up", _seconds
+        8.0, "seconds a flush may take before the worker gives up", SECONDS
     )
     session_timeout: float = _setting(
-        10.0, "seconds without a heartbeat until Kafka gives our partitions away", _seconds
+        10.0, "seconds without a heartbeat until Kafka gives our partitions away", SECONDS
     )
-    naive_timezone: str = _setting("UTC", "time zone of timestamps that name none", _timezone)
+    naive_timezone: str = _setting("UTC", "time zone of timestamps that name none", TIMEZONE)
     mysql_url: str = _setting(
         "",
         "where alerts and windows go: mysql://user:password@host/database",
         secret=True,
     )
     mysql_days: int = _setting(
-        365, "days that MySQL keeps what is over, from when it was stored; 0: for ever", _whole
+        365, "days that MySQL keeps what is over, from when it was stored; 0: for ever", whole(0)
     )
     mongo_url: str = _setting(
         "", "where readings go: mongodb://user:password@host/database", secret=True
     )
     mongo_days: int = _setting(
-        30, "days that MongoDB keeps a reading, from when it was stored; 0: for ever", _whole
+        30, "days that MongoDB keeps a reading, from when it was stored; 0: for ever", whole(0)
     )
     redis_url: str = _setting(
         "", "where the newest of every device goes: redis://:password@host/0", secret=True
     )
     redis_days: int = _setting(
-        7, "days without a reading after which Redis forgets a device", _whole
+        7, "days without a reading after which Redis forgets a device", whole(1)
     )
     archive_port: int = _setting(
-        8001, "port of the first archive's /metrics, the others take the next; 0: any", _whole
+        8001, "port of the first archive's /metrics, the others take the next; 0: any", PORT
     )
     archive_migrate: str = _setting(
         "NO", "whether an archive makes its tables by itself when it starts", allowed=("NO", "YES")
     )
-    archive_rows: int = _setting(2_000, "records that an archive writes at once", _whole)
+    archive_rows: int = _setting(2_000, "records that an archive writes at once", whole(1))
     archive_wait: float = _setting(
-        1.0, "seconds that an archive waits for as many before it writes what there is", _seconds
+        1.0, "seconds that an archive waits for as many before it writes what there is", SECONDS
     )
     web_url: str = _setting(
         "",
         "address at which people reach the page, for links to it; empty: localhost at the web port",
-        _address,
+        HTTP_ADDRESS,
     )
     alertmanager_urls: tuple[str, ...] = _setting(
         (),
         "Alertmanagers to be told what is open, all of a cluster: http://host:9093, "
         "comma-separated",
-        _addresses,
+        HTTP_ADDRESSES,
         secret=True,
     )
     alertmanager_hold: float = _setting(
         300.0,
         "seconds after which one takes an alert for resolved that we don't tell again",
-        _seconds,
+        HOLD,
     )
     alertmanager_suppressed: str = _setting(
         "NO",
@@ -239,35 +204,39 @@ class Settings:
         allowed=("NO", "YES"),
     )
     webhook_url: str = _setting(
-        "", "where each alert event is posted: https://example.org/path", _address, secret=True
+        "", "where each alert event is posted: https://example.org/path", HTTP_ADDRESS, secret=True
     )
     webhook_secret: str = _setting(
         "", "what the events posted there are signed with; empty: not at all", secret=True
     )
     webhook_patience: float = _setting(
-        3_600.0, "seconds for which an event is tried that the webhook doesn't take", _seconds
+        3_600.0, "seconds for which an event is tried that the webhook doesn't take", SECONDS
     )
     log_level: str = _setting(
         "INFO",
         "least severe log line that is written",
         allowed=("DEBUG", "INFO", "WARNING", "ERROR"),
     )
+    log_format: str = _setting(
+        "AUTO",
+        "form of the log lines; AUTO: TEXT on a terminal, else JSON",
+        allowed=("AUTO", "JSON", "TEXT"),
+    )
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:
-        """Settings of an environment. SettingsError names every wrong value and unknown name."""
-        known = {PREFIX + f.name.upper(): f for f in fields(cls)}
-        errors: list[str] = []
+        """Settings of an environment, and of the file that it names. SettingsError names every
+        wrong value and unknown name, with what is allowed."""
+        found, errors = given(environment, fields(cls))
         values: dict[str, Any] = {}
-        for name, setting in known.items():
+        for setting in fields(cls):
+            if (one := found.get(setting.name)) is None:
+                continue
+            kind = setting.metadata["kind"]
             try:
-                text = _text(environment, name, secret=setting.metadata.get("secret", False))
-                if text is not None:
-                    values[setting.name] = _parse(text, setting.metadata)
+                values[setting.name] = kind.read(one.text)
             except ValueError as error:
-                shown = "" if setting.metadata.get("secret") else f"={environment.get(name, '')}"
-                errors.append(f"{name}{shown} {error}")
-        errors += _unknown(environment, known)
+                errors.append(f"{one.named} {refused(error, kind)}")
         settings = cls(**values)
         errors += settings._faults()
         if errors:
@@ -275,34 +244,26 @@ class Settings:
         return settings
 
     def _faults(self) -> list[str]:
-        """What is wrong with values that are well-formed."""
+        """What is wrong with values that are well-formed, beside each other."""
         errors = []
-        errors += [
-            f"{PREFIX}{name.upper()}={getattr(self, name)} is not a port (0 to 65535)"
-            for name in ("web_port", "archive_port")
-            if not 0 <= getattr(self, name) < 65536
-        ]
-        errors += [
-            f"{PREFIX}{name.upper()}={getattr(self, name)} must be at least {least}"
-            for name, least in _LEAST.items()
-            if getattr(self, name) < least
-        ]
-        if self.window != 0 and not SHORTEST_WINDOW <= self.window <= LONGEST_WINDOW:
-            errors.append(
-                f"{PREFIX}WINDOW={self.window} is neither 0 nor "
-                f"{SHORTEST_WINDOW} to {LONGEST_WINDOW} seconds"
-            )
-        if self.alertmanager_hold < SHORTEST_HOLD:
-            errors.append(
-                f"{PREFIX}ALERTMANAGER_HOLD={self.alertmanager_hold} must be at least "
-                f"{SHORTEST_HOLD} seconds: it is told anew five times in that"
-            )
         if self.flush_timeout >= self.session_timeout:
             errors.append(
                 f"{PREFIX}FLUSH_TIMEOUT={self.flush_timeout} must be below "
                 f"{PREFIX}SESSION_TIMEOUT={self.session_timeout}: a flush must end before Kafka "
                 "gives our partitions to another worker"
             )
+        if self.security_protocol.startswith("SASL"):
+            errors += [
+                f"{PREFIX}SECURITY_PROTOCOL={self.security_protocol} needs {PREFIX}{name.upper()}"
+                for name in ("sasl_username", "sasl_password")
+                if not getattr(self, name)
+            ]
+        errors += [
+            f"{PREFIX}{key}_KEYFILE is of no use without {PREFIX}{key}_CERTFILE"
+            for key in ("SSL", "WEB")
+            if getattr(self, f"{key.lower()}_keyfile")
+            and not getattr(self, f"{key.lower()}_certfile")
+        ]
         return errors
 
     @property
@@ -345,54 +306,54 @@ class Settings:
         if not self.web_certfile:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            # without a password: a key that has one must not make a server ask for it
-            context.load_cert_chain(self.web_certfile, self.web_keyfile or None, lambda: "")
-        except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"{PREFIX}WEB_CERTFILE={self.web_certfile} with "
-                f"{PREFIX}WEB_KEYFILE={self.web_keyfile} can't be used: {error}"
-            ) from None
+        _load(context, "WEB", self.web_certfile, self.web_keyfile)
         return context
 
     def ssl_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.ssl_cafile or None)
+        """To Kafka. SettingsError where a file of it can't be used."""
+        try:
+            context = ssl.create_default_context(cafile=self.ssl_cafile or None)
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"{PREFIX}SSL_CAFILE={self.ssl_cafile} can't be used: {error}"
+            ) from None
         if self.ssl_certfile:
-            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile or None)
+            _load(context, "SSL", self.ssl_certfile, self.ssl_keyfile)
         return context
 
 
-def _unknown(environment: Mapping[str, str], known: Mapping[str, Field[Any]]) -> list[str]:
-    """A name with a slip in it would otherwise be a setting that silently does nothing."""
-    files = {name + "_FILE" for name, setting in known.items() if setting.metadata.get("secret")}
-    allowed = known.keys() | files
-    unknown = [name for name in environment if name.startswith(PREFIX) and name not in allowed]
-    return [f"{name} is no setting{_meant(name, allowed)}" for name in sorted(unknown)]
-
-
-def _meant(name: str, allowed: Iterable[str]) -> str:
-    near = get_close_matches(name, allowed, n=1)
-    return f": {near[0]} is meant?" if near else ""
-
-
-def _text(environment: Mapping[str, str], name: str, *, secret: bool) -> str | None:
-    path = environment.get(name + "_FILE") if secret else None
-    if path is None:
-        return environment.get(name)
-    if name in environment:
-        raise ValueError(f"is set twice: as {name} and as {name}_FILE")
+def _load(context: ssl.SSLContext, whose: str, certfile: str, keyfile: str) -> None:
     try:
-        return Path(path).read_text().strip()
-    except OSError as error:
-        raise ValueError(f"can't be read: {name}_FILE={path}: {error.strerror}") from None
-
-
-def _parse(text: str, metadata: Mapping[str, Any]) -> Any:
-    allowed = metadata.get("allowed")
-    if allowed and text.upper() not in allowed:
-        raise ValueError(f"is not one of {', '.join(allowed)}")
-    return text.upper() if allowed else metadata["parse"](text)
+        # without a password: a key that has one must not make a server ask for it
+        context.load_cert_chain(certfile, keyfile or None, lambda: "")
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{PREFIX}{whose}_CERTFILE={certfile} with "
+            f"{PREFIX}{whose}_KEYFILE={keyfile} can't be used: {error}"
+        ) from None
 
 
 def from_environment() -> Settings:
     return Settings.of(os.environ)
+
+
+def texts(environment: Mapping[str, str]) -> dict[str, str]:
+    """What is set, in the environment or in the settings file, as it stands there."""
+    found, _ = given(environment, fields(Settings))
+    return {name: one.text for name, one in found.items()}
+
+
+def elsewhere(environment: Mapping[str, str]) -> dict[str, str]:
+    """The same for a process in another folder: the files that are named are still found."""
+    paths = {name: os.path.abspath(environment[name]) for name in _files() if environment.get(name)}
+    return {**environment, **paths}
+
+
+def _files() -> Iterator[str]:
+    yield SETTINGS
+    for setting in fields(Settings):
+        name = PREFIX + setting.name.upper()
+        if setting.metadata["kind"].is_path:
+            yield name
+        if setting.metadata["secret"]:
+            yield name + FILE.upper()

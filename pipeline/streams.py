@@ -16,18 +16,20 @@ import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from faust.app.base import BootStrategy
+from faust.cli.worker import worker as FaustWorkerCommand
 from faust.types import TP
 from mode import Service
 from yarl import URL
 
 from pipeline.about import CORE, VERSION
-from pipeline.logs import logging_config
+from pipeline.logs import is_json, logging_config
 from pipeline.names import LARGEST_RECORD, Names
 from pipeline.settings import Settings, SettingsError, from_environment
 from pipeline.topics import UnusableBroker, UnusableTopic, declare_topics
 from pipeline.transport import Chunks, TableManager
 
-log = logging.getLogger(__name__)
+# not this module's: there Faust tells the life of the services whose classes are here
+log = logging.getLogger("pipeline.worker")
 
 BROKER_PATIENCE = 60.0  # seconds to wait for a broker at start
 
@@ -53,6 +55,9 @@ class Setup(Service):
         self.app.on_setup()
         cluster, partitions = await self._declare()
         self.app.settled(cluster, partitions)
+
+    async def on_stop(self) -> None:
+        log.info("ended, as it was asked to")  # last but for the web view
 
     async def _declare(self) -> tuple[str, int]:
         deadline = asyncio.get_running_loop().time() + BROKER_PATIENCE
@@ -126,6 +131,23 @@ class App(faust.App):
         log.info("version %s, %s core; state is kept in %s", VERSION, CORE, self.folder)
 
 
+class worker(FaustWorkerCommand):
+    """Takes the place of Faust's command of that name, as every command does that is defined
+    beside an app. Banner and spinner are for a terminal: machines are told log lines alone."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.is_read_by_machines = is_json(cast(App, self.app).settings)
+        self.quiet = self.quiet or self.is_read_by_machines
+        logging.captureWarnings(True)
+
+    def worker_for_service(self, *args: Any, **kwargs: Any) -> Any:
+        made: Any = super().worker_for_service(*args, **kwargs)
+        if self.is_read_by_machines:
+            made.spinner = None
+        return made
+
+
 def claim_folder(parent: Path) -> tuple[Path, int]:
     """The first folder below `parent` that no other worker holds, and its lock's descriptor."""
     for number in range(1000):
@@ -165,7 +187,7 @@ def _conf(settings: Settings) -> dict[str, Any]:
         "datadir": settings.state_dir,
         "TableManager": TableManager,
         "autodiscover": False,
-        "logging_config": logging_config(settings.log_level),
+        "logging_config": logging_config(settings),
     }
 
 

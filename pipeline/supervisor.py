@@ -208,7 +208,8 @@ class _Keeper:
             stop.cancel()
 
     def _pass_on(self, line: str) -> None:
-        self._say(f"{self._child.name} | {line}")
+        is_for_machines = line.startswith("{")  # which must get it as it is
+        self._say(line if is_for_machines else f"{self._child.name} | {line}")
 
 
 @contextlib.contextmanager

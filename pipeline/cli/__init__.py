@@ -24,6 +24,7 @@ COMMANDS = (
     "watch",
     "check",
     "backtest",
+    "settings",
 )  # each is the function of that name in its own module
 
 

@@ -4,18 +4,23 @@ databases made fit, out."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 from pipeline.cli import Refusal
-from pipeline.settings import PREFIX, Settings, from_environment
+from pipeline.logs import configure, is_json
+from pipeline.settings import PREFIX, Settings, elsewhere, from_environment
 from pipeline.sinks.known import SINKS, TOLD, NoSink, configured, sink_of, told
 from pipeline.sinks.sink import SinkUnavailable
-from pipeline.supervisor import Child, GivenUp, Supervisor
+from pipeline.supervisor import Child, GivenUp, Say, Supervisor
+
+log = logging.getLogger(__name__)
 
 ENDS_WITHIN = 20.0  # seconds from SIGTERM to SIGKILL
 
@@ -36,10 +41,10 @@ def archive(ctx: click.Context) -> None:
         raise Refusal(f"nobody is named to keep or tell anything: set one of {', '.join(_urls())}")
     folder = settings.state_dir.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, PREFIX + "DATA_DIR": str(folder)}
+    environment = {**elsewhere(os.environ), PREFIX + "DATA_DIR": str(folder)}
     children = [archive_of(name, folder, environment) for name in names]
     try:
-        asyncio.run(Supervisor(children, _say).run(lambda: None))
+        asyncio.run(Supervisor(children, sayer(settings)).run(lambda: None))
     except GivenUp as error:
         raise Refusal(str(error)) from None
 
@@ -96,5 +101,16 @@ def archive_of(name: str, folder: Path, environment: Mapping[str, str]) -> Child
     )
 
 
-def _say(line: str) -> None:
-    click.echo(line, err=True)
+def sayer(settings: Settings) -> Say:
+    """For machines every line is JSON: those of the children are, and stay as they are."""
+    if not is_json(settings):
+        return partial(click.echo, err=True)
+    configure(settings)
+
+    def say(line: str) -> None:
+        if line.startswith("{"):
+            click.echo(line, err=True)
+        else:
+            log.info("%s", line)
+
+    return say

@@ -19,7 +19,7 @@ import click
 from pipeline.cli.archive import who_is_told
 from pipeline.cli.storage import storage_children, stores_of, urls_of
 from pipeline.kafka import Fallback, FolderInUse, Kafka, Missing, Unusable, locked
-from pipeline.settings import PREFIX, Settings, from_environment
+from pipeline.settings import PREFIX, Settings, elsewhere, from_environment, texts
 from pipeline.sinks.known import told
 from pipeline.stores import CannotPrepare, Store
 from pipeline.supervisor import Child, GivenUp, Supervisor
@@ -33,7 +33,7 @@ LEAST_FREE = 100 << 20  # bytes: below, Kafka and RocksDB fail in ways that name
 FOLDER_PATIENCE = 3.0
 _NOTHING_IS_KEPT = "the fallback broker keeps nothing to go on from; start `smart-iot up` again"
 # Beside our own broker a killed worker is replaced sooner; Kafka takes no session below 6 s.
-_IMPATIENT = {PREFIX + "SESSION_TIMEOUT": "6", PREFIX + "FLUSH_TIMEOUT": "4"}
+_IMPATIENT = {"session_timeout": "6", "flush_timeout": "4"}
 
 
 @click.command()
@@ -69,6 +69,7 @@ def up(
 ) -> None:
     """Run everything on this machine, until Ctrl-C: Kafka, the worker, the web view, devices."""
     settings = from_environment()
+    bootstrap = bootstrap or texts(os.environ).get("bootstrap")
     web = (settings.web_host, settings.web_port if port is None else port)
     refuse_taken(*web)
     folder = (data_dir or settings.state_dir).absolute()
@@ -116,18 +117,19 @@ async def _run(
     simulator: bool,
     stores: Sequence[Store] | None,
 ) -> None:
-    children, environment = [], _environment(os.environ)
+    children, environment, named = [], elsewhere(os.environ), texts(os.environ)
 
     def hopeless() -> str | None:
         return when_full(folder) or (_NOTHING_IS_KEPT if isinstance(broker, Fallback) else None)
 
     environment[PREFIX + "DATA_DIR"] = str(folder)
+    environment[PREFIX + "LOG_FORMAT"] = named.get("log_format", "TEXT")  # people read it here
     if broker:
         bootstrap = broker.bootstrap
         environment[PREFIX + "SECURITY_PROTOCOL"] = "PLAINTEXT"  # ours listens on loopback alone
         environment[PREFIX + "BROKER"] = "KAFKA"
-        if not _IMPATIENT.keys() & environment.keys():
-            environment |= _IMPATIENT
+        if not _IMPATIENT.keys() & named.keys():
+            environment |= {PREFIX + name.upper(): text for name, text in _IMPATIENT.items()}
     if isinstance(broker, Fallback):
         environment[PREFIX + "BROKER"] = "FALLBACK"
         environment[PREFIX + "DATA_DIR"] = str(broker.data_dir)
@@ -136,7 +138,7 @@ async def _run(
     environment |= urls_of(stores or ())
     if broker:
         children.append(_kafka(broker, lock, hopeless))
-    scheme = "https" if environment.get(PREFIX + "WEB_CERTFILE") else "http"
+    scheme = "https" if named.get("web_certfile") else "http"
     address = f"{scheme}://{_reachable(web[0])}:{web[1]}"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         children.append(_worker(folder, lock, environment, session, address, hopeless))
@@ -205,17 +207,6 @@ def _simulator(folder: Path, environment: Mapping[str, str]) -> Child:
         cwd=folder,
         stop_within=SIMULATOR_ENDS_WITHIN,
     )
-
-
-def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """The worker's: files that are named from our folder are still found from its own."""
-    return {**ours, **{name: os.path.abspath(ours[name]) for name in _files(ours)}}
-
-
-def _files(environment: Mapping[str, str]) -> Iterator[str]:
-    for name, value in environment.items():
-        if name.startswith(PREFIX) and name.endswith("FILE") and value:
-            yield name
 
 
 def refuse_taken(host: str, port: int) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import logging.config
 import signal
 
 import click
 
 from pipeline.about import CORE, VERSION
 from pipeline.garbage import seldom
-from pipeline.logs import logging_config
+from pipeline.logs import configure
 from pipeline.settings import Settings, from_environment
 from pipeline.web.server import WebView
 
@@ -33,7 +32,7 @@ def web(host: str | None, port: int | None) -> None:
         web_host=host or settings.web_host,
         web_port=settings.web_port if port is None else port,
     )
-    logging.config.dictConfig(logging_config(settings.log_level))
+    configure(settings)
     seldom()
     asyncio.run(_serve(settings))
 
@@ -51,3 +50,4 @@ async def _serve(settings: Settings) -> None:
         await ended.wait()
     finally:
         await view.stop()
+        log.info("ended, as it was asked to")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from pipeline.settings import Network
+from pipeline.values import Network
 
 HOUSEHOLD = 64  # bits of an IPv6 address that one household shares
 

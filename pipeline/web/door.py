@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
@@ -20,6 +21,9 @@ from pipeline.web.gate import Gate, refusal
 from pipeline.web.hub import Full, Hub, TooMany
 from pipeline.web.viewer import NO_TOKEN, TOO_SMALL_A_SCOPE, Refused, Viewer
 
+log = logging.getLogger(__name__)
+
+TURNED_AWAY: Final = frozenset({NO_TOKEN, TOO_SMALL_A_SCOPE})
 LARGEST_MESSAGE: Final = 4096  # bytes; of what a viewer says we listen to its token alone
 TOKEN_WITHIN: Final = 5.0  # seconds
 
@@ -74,6 +78,8 @@ class Door:
                     with await watch(viewer, scope):
                         await _listen(ws, viewer)
                 except Refused as refused:
+                    if refused.code in TURNED_AWAY:
+                        log.warning("a viewer is closed with %d: %s", refused.code, refused)
                     viewer.end(refused.code, str(refused))
         except TimeoutError:
             if viewer.code is None:

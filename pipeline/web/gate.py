@@ -29,6 +29,12 @@ def scope_of(request: web.Request) -> Scope:
     return request[_SCOPE]
 
 
+def asker(request: web.Request) -> str | None:
+    """The name of the token that the gate has let through; None where there is none."""
+    scope = request.get(_SCOPE)
+    return (scope.name or None) if scope else None
+
+
 class Gate:
     def __init__(self, settings: Settings) -> None:
         self._origins = Origins(settings.web_host, settings.origins)
@@ -101,7 +107,7 @@ class Gate:
         """What a page of another origin, one that may, is allowed to send."""
         headers = {
             "Access-Control-Allow-Methods": "GET, POST, DELETE",
-            "Access-Control-Allow-Headers": "Authorization, Content-Type",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Request-ID",
             "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
         }
         return web.Response(status=204, headers=headers)

@@ -24,6 +24,7 @@ from pipeline.web.episodes import AT_MOST, BY_DEFAULT, STATUSES
 from pipeline.web.fleet import Card
 from pipeline.web.gate import OPEN, STATIC
 from pipeline.web.history import AlertPage, AlertStory
+from pipeline.web.requests import HEADER
 from pipeline.web.stats import LONGEST_ID, RANGES, Stats
 
 Schema = dict[str, Any]
@@ -78,10 +79,14 @@ THE_DEVICE: Final = in_path("device_id", "percent-encoded (`hall%2F1`)", DEVICE_
 
 # -- answers
 
+IDENTIFIED: Final = {
+    HEADER: {"schema": TEXT, "description": "of the request; the one that it brought, if any"}
+}
+
 
 def answer(words: str, schema: Schema | None = None, kind: str = "application/json") -> Schema:
     content = {} if schema is None else {"content": {kind: {"schema": schema}}}
-    return {"description": words, **content}
+    return {"description": words, "headers": IDENTIFIED, **content}
 
 
 def refused(words: str) -> Schema:
@@ -100,12 +105,15 @@ def sourced(response: Schema) -> Schema:
 
 NOT_YET: Final = {
     **refused("not known yet"),
-    "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}},
+    "headers": {
+        **IDENTIFIED,
+        "Retry-After": {"schema": {"type": "integer"}, "description": "seconds"},
+    },
 }
-SLOWER: Final = {**NOT_YET, **refused("too many changes a second")}
+SLOWER: Final = {**NOT_YET, "description": "too many changes a second"}
 NO_TOKEN: Final = {
     **refused("no token that is known here, where tokens are asked for"),
-    "headers": {"WWW-Authenticate": {"schema": TEXT}},
+    "headers": {**IDENTIFIED, "WWW-Authenticate": {"schema": TEXT}},
 }
 NOT_ALLOWED: Final = refused("a page of a foreign origin, or a token that may not do or see this")
 MEANT: Final = refused("can't be meant; the text says why")

@@ -22,6 +22,7 @@ from pipeline.web.feed import Feed
 from pipeline.web.files import STATIC, static
 from pipeline.web.gate import Gate, refusal, scope_of
 from pipeline.web.live import Live
+from pipeline.web.requests import followed, identified
 from pipeline.web.sensors import Sensors
 from pipeline.web.vitals import healthy, metrics, readiness
 
@@ -86,8 +87,8 @@ class Views:
         self._listed = None if newest is None else Listing(of_redis(newest, devices.fleet))
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self._guarded], client_max_size=LARGEST_BODY)
-        app.on_response_prepare.append(self._headers)
+        app = web.Application(middlewares=[followed, self._guarded], client_max_size=LARGEST_BODY)
+        app.on_response_prepare.extend((self._headers, identified))
         for path, view in {
             "/": self.page,
             "/ws/alerts/": self._live.alerts,

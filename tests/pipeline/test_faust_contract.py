@@ -10,6 +10,8 @@ import aiokafka
 import pytest
 from aiokafka.consumer.fetcher import Fetcher
 from faust.app.base import App, BootStrategy
+from faust.cli.base import cli
+from faust.cli.worker import worker as Command
 from faust.stores.rocksdb import Store
 from faust.tables.base import Collection
 from faust.tables.manager import TableManager
@@ -56,6 +58,8 @@ TOUCHED = {
         (BootStrategy, "web_server", ["self"]),
         (BootStrategy, "_should_enable_web", ["self"]),
         (BootStrategy, "_chain", ["self", "arguments"]),
+        (Command, "worker_for_service", ["self", "service", "loop"]),
+        (Command, "say", ["self", "message", "file", "err", "kwargs"]),
     ],
     "tables.devices": [
         (Collection, "_new_store_by_url", ["self", "url"]),
@@ -88,6 +92,13 @@ def test_the_attributes_that_we_read_or_set_are_still_there():
     assert Store.offset_key == b"__faust\0offset__"
     assert "_dbs" in Store.__annotations__
     assert isinstance(TableManager.recovery, property)
+
+
+def test_a_command_of_ours_takes_the_place_of_one_of_the_same_name():
+    from pipeline.streams import worker
+
+    assert cli.commands["worker"] is worker._click
+    assert "if not self.quiet" in inspect.getsource(Command.say)
 
 
 def test_why_an_empty_set_of_partitions_must_not_reach_aiokafka():

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from pipeline.settings import Settings, SettingsError
+from pipeline.settings import Settings, SettingsError, elsewhere
 
 
 def refused(**environment: str) -> list[str]:
@@ -43,41 +44,52 @@ def test_each_setting_is_read_from_its_name_in_capitals() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("PARTITIONS", "three", "is not a whole number"),
-        ("PARTITIONS", "0", "must be at least 1"),
-        ("REPLICATION", "1.5", "is not a whole number"),
-        ("VIEWERS", "-1", "must be at least 1"),
-        ("VIEWER_QUEUE", "0", "must be at least 1"),
-        ("WEB_PORT", "65536", "is not a port (0 to 65535)"),
-        ("WEB_PORT", "-1", "is not a port (0 to 65535)"),
-        ("FLUSH_INTERVAL", "soon", "is not a number of seconds"),
-        ("FLUSH_INTERVAL", "0", "is not a positive number of seconds"),
-        ("FLUSH_INTERVAL", "nan", "is not a positive number of seconds"),
-        ("RULES_WATCH", "yes", "is not a number of seconds"),
-        ("RULES_WATCH", "-1", "is not a positive number of seconds"),
-        ("WINDOW", "5m", "is not a whole number"),
-        ("WINDOW", "9", "is neither 0 nor 10 to 86400 seconds"),
-        ("WINDOW", "-300", "is neither 0 nor 10 to 86400 seconds"),
-        ("SESSION_TIMEOUT", "inf", "is not a positive number of seconds"),
+        ("PARTITIONS", "three", "is not a whole number of at least 1"),
+        ("PARTITIONS", "0", "is not a whole number of at least 1"),
+        ("REPLICATION", "1.5", "is not a whole number of at least 1"),
+        ("VIEWERS", "-1", "is not a whole number of at least 1"),
+        ("VIEWER_QUEUE", "0", "is not a whole number of at least 1"),
+        ("WEB_PORT", "65536", "is not a port, 0 to 65535"),
+        ("WEB_PORT", "-1", "is not a port, 0 to 65535"),
+        ("FLUSH_INTERVAL", "soon", "is not a number of seconds above 0"),
+        ("FLUSH_INTERVAL", "0", "is not a number of seconds above 0"),
+        ("FLUSH_INTERVAL", "nan", "is not a number of seconds above 0"),
+        ("RULES_WATCH", "yes", "is not a number of seconds, 0 or more"),
+        ("RULES_WATCH", "-1", "is not a number of seconds, 0 or more"),
+        ("WINDOW", "5m", "is not 0 or 10 to 86400 whole seconds"),
+        ("WINDOW", "9", "is not 0 or 10 to 86400 whole seconds"),
+        ("WINDOW", "-300", "is not 0 or 10 to 86400 whole seconds"),
+        ("SESSION_TIMEOUT", "inf", "is not a number of seconds above 0"),
         ("SECURITY_PROTOCOL", "TLS", "is not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
         ("SASL_MECHANISM", "GSSAPI", "is not one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
         ("BROKER", "PULSAR", "is not one of KAFKA, FALLBACK"),
         ("LOG_LEVEL", "LOUD", "is not one of DEBUG, INFO, WARNING, ERROR"),
+        ("LOG_FORMAT", "XML", "is not one of AUTO, JSON, TEXT"),
+        ("BOOTSTRAP", ",", "is not host:port, comma-separated"),
+        ("BOOTSTRAP", "a:1,b:x", "has 'b:x', which is no address such as kafka-1:9092"),
+        ("BOOTSTRAP", "kafka://a", "has 'kafka://a', which is no address such as kafka-1:9092"),
+        ("TOPIC_PREFIX", "my topics/", "is not at most 200 of A-Z a-z 0-9 . _ -"),
+        (
+            "ORIGINS",
+            "example.org",
+            "has 'example.org', which is no origin such as https://example.org",
+        ),
+        ("TRUSTED_PROXIES", "me", "has 'me', which is no address or network (10.0.0.0/8)"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: str, said: str) -> None:
     assert refused(**{name: value}) == [f"SMART_IOT_{name}={value} {said}"]
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("0", 0), ("2.5", 2.5)])
+@pytest.mark.parametrize(("value", "seconds"), [("0", 0), ("0.0", 0), ("2.5", 2.5)])
 def test_the_watch_over_the_rules_can_be_off(value: str, seconds: float) -> None:
     assert Settings.of({"SMART_IOT_RULES_WATCH": value}).rules_watch == seconds
 
 
 def test_all_wrong_values_are_named_at_once() -> None:
     assert refused(PARTITIONS="three", FLUSH_INTERVAL="soon", LOG_LEVEL="LOUD") == [
-        "SMART_IOT_PARTITIONS=three is not a whole number",
-        "SMART_IOT_FLUSH_INTERVAL=soon is not a number of seconds",
+        "SMART_IOT_PARTITIONS=three is not a whole number of at least 1",
+        "SMART_IOT_FLUSH_INTERVAL=soon is not a number of seconds above 0",
         "SMART_IOT_LOG_LEVEL=LOUD is not one of DEBUG, INFO, WARNING, ERROR",
     ]
     assert len(refused(PARTITIONS="0", WEB_PORT="65536", FLUSH_TIMEOUT="11")) == 3
@@ -178,4 +190,45 @@ def test_alertmanagers_are_each_named_once() -> None:
 
 def test_an_alertmanager_must_be_told_anew_in_time() -> None:
     (line,) = refused(ALERTMANAGER_HOLD="4")
-    assert line.startswith("SMART_IOT_ALERTMANAGER_HOLD=4.0 must be at least 5 seconds")
+    assert line == "SMART_IOT_ALERTMANAGER_HOLD=4 is not a number of seconds, 5 or more"
+
+
+def test_a_login_to_kafka_needs_a_name_and_a_password() -> None:
+    assert refused(SECURITY_PROTOCOL="SASL_SSL") == [
+        "SMART_IOT_SECURITY_PROTOCOL=SASL_SSL needs SMART_IOT_SASL_USERNAME",
+        "SMART_IOT_SECURITY_PROTOCOL=SASL_SSL needs SMART_IOT_SASL_PASSWORD",
+    ]
+
+
+@pytest.mark.parametrize("whose", ["SSL", "WEB"])
+def test_a_key_without_a_certificate_is_refused(whose: str) -> None:
+    assert refused(**{f"{whose}_KEYFILE": "key.pem"}) == [
+        f"SMART_IOT_{whose}_KEYFILE is of no use without SMART_IOT_{whose}_CERTFILE"
+    ]
+
+
+@pytest.mark.parametrize("name", ["SSL_CAFILE", "SSL_CERTFILE"])
+def test_a_file_for_tls_that_can_not_be_read_is_refused_by_name(name: str) -> None:
+    settings = Settings.of({"SMART_IOT_SECURITY_PROTOCOL": "SSL", f"SMART_IOT_{name}": "/none"})
+    with pytest.raises(SettingsError, match=f"SMART_IOT_{name}=/none .*No such file"):
+        settings.kafka()
+
+
+def test_every_default_is_what_its_own_text_says() -> None:
+    for setting in fields(Settings):
+        kind = setting.metadata["kind"]
+        if not setting.metadata["secret"]:
+            assert kind.read(kind.write(setting.default)) == setting.default, setting.name
+
+
+def test_a_secret_is_in_no_text_of_the_settings() -> None:
+    settings = Settings.of({"SMART_IOT_SASL_PASSWORD": "tell nobody"})
+    assert "tell nobody" not in repr(settings)
+
+
+def test_for_a_process_in_another_folder_the_files_that_are_named_are_still_found() -> None:
+    names = {"SMART_IOT_RULES", "SMART_IOT_TOKENS_FILE", "SMART_IOT_SETTINGS"}
+    given = {**dict.fromkeys(names, "here/it"), "SMART_IOT_DATA_DIR": "", "PATH": "bin"}
+    found = elsewhere(given)
+    assert {name for name in given if found[name] != given[name]} == names
+    assert {found[name] for name in names} == {str(Path("here/it").absolute())}

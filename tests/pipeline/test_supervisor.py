@@ -185,6 +185,11 @@ def test_a_line_without_end_is_left_out_and_the_next_one_is_passed_on() -> None:
         assert max(map(len, program.lines.seen)) <= 2 * LONGEST_LINE
 
 
+def test_a_line_for_machines_is_passed_on_as_it_is() -> None:
+    with supervised({"name": "a", "code": f'print(\'{{"level": "info"}}\'); {SLEEP}'}) as program:
+        assert program.lines.until("level") == '{"level": "info"}'
+
+
 def test_what_a_child_leaves_behind_does_not_hold_up_its_restart_and_is_ended() -> None:
     leaves = f"""
 import subprocess, sys

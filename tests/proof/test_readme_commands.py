@@ -218,6 +218,25 @@ def _simulates_a_day(house: House, command: str) -> None:
     assert json.loads(truth[0]).keys() == shown.keys()
 
 
+# --- settings -----------------------------------------------------------------------------------
+
+
+@checks("smart-iot settings", "SMART_IOT_SETTINGS=smart-iot.toml smart-iot settings")
+def _tells_what_holds(house: House, command: str) -> None:
+    (house.folder / "smart-iot.toml").write_text("viewers = 5\n")
+    rows = dict(line.split(maxsplit=1) for line in house.done(f"env {command}").splitlines())
+    assert rows["SMART_IOT_BOOTSTRAP"].split() == [house.bootstrap, "environment"]
+    there = ["5", "smart-iot.toml"] if "SETTINGS" in command else ["10000", "default"]
+    assert rows["SMART_IOT_VIEWERS"].split() == there
+
+
+@checks("smart-iot settings --example >settings.env")
+def _explains_the_settings(house: House, command: str) -> None:
+    house.done(command)
+    explained = (house.folder / "settings.env").read_text()
+    assert explained == (ROOT / "deploy/.env.example").read_text()
+
+
 # --- rules --------------------------------------------------------------------------------------
 
 

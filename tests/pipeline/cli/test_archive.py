@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -134,3 +135,17 @@ def test_what_isnt_set_up_ends_and_says_so(app, setting):
     ) as program:
         program.lines.until(f"SMART_IOT_{setting} is not set")
         assert program.code() == 70
+
+
+def test_for_machines_every_line_is_json_and_those_of_its_children_stay_as_they_are() -> None:
+    code = """
+from pipeline.cli.archive import sayer
+from pipeline.settings import from_environment
+say = sayer(from_environment())
+say("starting redis archive…")
+say('{"message": "restored"}')
+"""
+    with started(*python(code), SMART_IOT_LOG_FORMAT="JSON") as program:
+        ours, its = program.lines.rest()
+    assert json.loads(ours)["message"] == "starting redis archive…"
+    assert its == '{"message": "restored"}'

@@ -144,7 +144,7 @@ def test_a_wrong_command_line_is_refused_in_one_line(arguments: list[str], said:
 
 def test_wrong_settings_are_named_a_line_each() -> None:
     assert refused("up", SMART_IOT_PARTITIONS="three", SMART_IOT_LOG_LEVEL="LOUD") == [
-        "smart-iot: SMART_IOT_PARTITIONS=three is not a whole number",
+        "smart-iot: SMART_IOT_PARTITIONS=three is not a whole number of at least 1",
         "SMART_IOT_LOG_LEVEL=LOUD is not one of DEBUG, INFO, WARNING, ERROR",
     ]
 

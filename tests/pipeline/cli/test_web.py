@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import ssl
@@ -35,7 +36,8 @@ def certificate(folder: Path) -> tuple[str, str]:
 
 
 def address(program: Program) -> str:
-    return program.lines.until("web view: ").split("web view: ")[1].strip()
+    line = json.loads(program.lines.until("web view: "))
+    return str(line["message"]).removeprefix("web view: ")
 
 
 async def test_a_view_alone_shows_the_alerts_and_its_own_health(
