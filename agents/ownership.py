@@ -26,9 +26,11 @@ from agents.order import Source
 from agents.writer import SLICE, Closed, Writer, moment
 from pipeline import metrics
 from pipeline.garbage import keep
+from pipeline.looking import consumer
 from pipeline.rows import PARTITION_KEY
-from pipeline.streams import App, consumer, end_process
-from tables.devices import Table
+from pipeline.rules.version import NewerState
+from pipeline.streams import App, end_process
+from tables.devices import Table, UnfinishedImport
 from tables.partition import CHECKS, COMMANDS, READINGS, UNKNOWN, Partition
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,8 @@ class Ownership:
         self._restoring = True
         try:
             await self._restore(assigned)
+        except (NewerState, UnfinishedImport) as refused:
+            end_process(str(refused))
         except Exception:
             log.exception("the state can't be restored")
             end_process("the state can't be restored")
@@ -79,6 +83,8 @@ class Ownership:
         looking = consumer(self.app.settings)
         await looking.start()
         try:
+            for number in numbers:  # first all of them: who can't read one must not claim another
+                await self.table.recover(number, looking)
             for number in numbers:
                 partition = owned[number] = await self._take(number, looking)
                 for source in await self._sources(partition, looking):

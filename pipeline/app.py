@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from functools import partial
 from typing import Any
 
 from mode import Service
@@ -17,6 +18,7 @@ from pipeline.sensor import monitored
 from pipeline.settings import Settings, SettingsError
 from pipeline.streams import app
 from pipeline.watchdog import Watchdog
+from pipeline.web.identity import identity
 from pipeline.web.rules import Judging
 from pipeline.web.server import WebView
 
@@ -72,6 +74,7 @@ def start() -> None:
 
 monitored(app, WORKER)
 expose(WORKER)
+app.on_identify = partial(identity, app.settings.kafka())
 app.on_release = detection.release
 app.on_restore = detection.ownership.restore
 app.on_positioned = detection.positioned
