@@ -4,7 +4,9 @@ Taking a partition over: bring its local store up to the end of the changelog, l
 whether its sources are still the ones whose offsets it remembers, claim it (a `*partition` row with
 a higher generation than any before), and send again what an earlier owner had decided and may not
 have announced. Only then do its sources run: the partition's readings, and its inbox. A partition
-that comes back to us is reused as it is if its changelog ends where we left it.
+that comes back to us is reused as it is if its changelog ends where we left it. The changelogs of
+all are read before the first is claimed: a state that is newer than we are, or only half imported,
+ends the process, and stays as it was.
 
 Giving up: one flush of everything within a deadline below the session timeout. If that fails, what
 is unwritten is dropped: its readings are not acknowledged, so the next owner reads them.
