@@ -20,7 +20,7 @@ from aiokafka.errors import (
 from pipeline.looking import consumer
 from pipeline.names import FALLBACK_CLUSTER, Names
 from pipeline.settings import Settings
-from pipeline.web.identity import identity
+from pipeline.web.identity import identities
 
 TIMEOUT_MS = 10_000
 PATIENCE = 10.0  # seconds
@@ -98,12 +98,12 @@ class Place:
 
     async def identities(self) -> dict[str, str]:
         """Of the consumed topics, under their names without a prefix; empty where unknown."""
-        found = {}
-        for topic in self.consumed:
-            known = await identity(self.settings.kafka(), topic)
-            plain = topic.removeprefix(self.settings.topic_prefix)
-            found[plain] = "" if known == topic else known
-        return found
+        found = await identities(self.looking._client, self.consumed)
+        prefix = self.settings.topic_prefix
+        return {
+            topic.removeprefix(prefix): "" if known == topic else known
+            for topic, known in found.items()
+        }
 
     async def workers(self) -> int:
         """How many are in the group now."""
