@@ -13,7 +13,8 @@ import click
 from pipeline.cli import Refusal
 from pipeline.cli.export import counted, refusals, with_bootstrap
 from pipeline.cli.opened import opened
-from pipeline.exchange.arriving import Arrived, arrive, looked_at
+from pipeline.exchange.arriving import Arrived, arrive
+from pipeline.exchange.contents import looked_at
 from pipeline.exchange.form import Line, Unreadable, lines
 from pipeline.settings import from_environment
 

@@ -14,44 +14,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.batches import Batches, Outbound
-from pipeline.exchange.form import FORM, Head, Held, Line, Own, Unreadable
+from pipeline.exchange.contents import Contents, told
+from pipeline.exchange.form import Held, Line
 from pipeline.exchange.leaving import rows_of
 from pipeline.exchange.moving import Moving
 from pipeline.exchange.place import PATIENCE, Place, Unusable
 from pipeline.looking import read
 from pipeline.names import Names
-from pipeline.rows import (
-    IMPORT_KEY,
-    NOTHING,
-    PARTITION_KEY,
-    VERSION,
-    PartitionRow,
-    Row,
-    decode,
-    encode,
-    generation_of,
-)
-from pipeline.rules.fleet import FLEET
-from pipeline.rules.version import NewerState, refuse_newer
+from pipeline.rows import IMPORT_KEY, NOTHING, PARTITION_KEY, VERSION, encode, generation_of
 from pipeline.settings import Settings
 from pipeline.topics import declare_topics
 
 SLICE: Final = 500  # records that are sent together
-
-
-@dataclass(slots=True)
-class Contents:
-    """What a file holds, once all of it was looked at."""
-
-    head: Head
-    owns: dict[int, PartitionRow]
-    generation: int = 0
-    devices: int = 0
-    alerts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,55 +43,6 @@ class Arrived:
     """The readings are the very ones of the export."""
     unjudged: int
     """Readings that the workers will find."""
-
-
-class Told(msgspec.Struct, frozen=True):
-    """What `alerts-open` needs to know of an event."""
-
-    device_id: str
-    rule: str
-    alert_id: str
-    seq: int
-
-
-_told: Final = msgspec.json.Decoder(Told)
-
-
-def looked_at(lines: Iterable[Line]) -> Contents:
-    """Every line of the file, before anything of it is used. Unreadable or NewerState, in words."""
-    contents: Contents | None = None
-    for line in lines:
-        if isinstance(line, Head):
-            refuse_newer("the file", line.form, FORM)
-            contents = Contents(line, {})
-            continue
-        assert contents is not None  # noqa: S101  (the first line is the head)
-        if isinstance(line, Own):
-            contents.owns[line.partition] = PartitionRow.unpacked(decode(line.row))
-            contents.generation = max(contents.generation, generation_of(line.row))
-        elif isinstance(line, Held):
-            _look_at(line, contents)
-        elif (line.devices, line.alerts) != (contents.devices, contents.alerts):
-            raise Unreadable(
-                f"it has {contents.devices} devices with {contents.alerts} open alerts, and its "
-                f"last line says {line.devices} with {line.alerts}"
-            )
-    assert contents is not None  # noqa: S101
-    return contents
-
-
-def _look_at(held: Held, contents: Contents) -> None:
-    try:
-        row = Row.unpacked(held.device, decode(held.row))
-        for event in held.open:
-            _told.decode(event)
-    except NewerState:
-        raise
-    except Exception as error:
-        raise Unreadable(f"device {held.device!r}: {error!r}") from error
-    contents.generation = max(contents.generation, generation_of(held.row))
-    contents.devices += held.device != FLEET
-    contents.alerts += len(row.device.open_alerts())
 
 
 async def arrive(
@@ -268,12 +196,12 @@ class Arrival:
         number = self._moving.home(held.device)
         await self._row(number, held.device.encode(), self._moving.row(held))
         for event in held.open:
-            told = _told.decode(event)
-            key = f"{told.device_id}|{told.rule}".encode()
+            one = told(event)
+            key = f"{one.device_id}|{one.rule}".encode()
             self._before.open[number].discard(key)
             headers = [
-                ("alert_id", told.alert_id.encode()),
-                ("seq", b"%d" % told.seq),
+                ("alert_id", one.alert_id.encode()),
+                ("seq", b"%d" % one.seq),
                 ("generation", b"%d" % self._moving.generation),
             ]
             record = Outbound(key, bytes(event), headers)

@@ -90,6 +90,7 @@ class PartitionClock:
         self.live = self.live or other.live
         self.judged_from = max(self.judged_from, other.judged_from)
         self._records = max(self._records, other._records)
+        self._strides = False  # usual in one of them, perhaps
         self._ahead.clear()
 
     def horizon(self, wall: float, at_end: bool) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pipeline.exchange.arriving import looked_at
+from pipeline.exchange.contents import looked_at
 from pipeline.exchange.form import End, Head, Held, Line, Own, Unreadable, lines, writing
 from pipeline.rows import NOTHING, PartitionRow, Row, encode
 from pipeline.rules.clock import PartitionClock
