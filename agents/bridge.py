@@ -22,13 +22,14 @@ from faust.types import TP, EventT
 
 from agents.lag import Lag, ends_of
 from pipeline import metrics
+from pipeline.looking import consumer
 from pipeline.settings import Settings
 from pipeline.shapes import AlertEvent
 from pipeline.sinks.alertmanager import KEPT, Alertmanager
 from pipeline.sinks.board import Board
 from pipeline.sinks.known import NoSink
 from pipeline.sinks.sink import EVENT, SinkUnavailable, Source
-from pipeline.streams import App, consumer
+from pipeline.streams import App
 from pipeline.supervisor import Pauses
 from pipeline.transport import Consumer
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from aiokafka import TopicPartition
 
 from pipeline.batches import Outbound
+from pipeline.looking import consumer, read
 from pipeline.settings import Settings
-from pipeline.streams import consumer
-from tables.devices import read
 
 
 async def covered(settings: Settings, tp: TopicPartition, start: int, end: int) -> list[Outbound]:

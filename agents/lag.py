@@ -12,8 +12,9 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from pipeline import metrics
+from pipeline.looking import consumer
 from pipeline.sinks.sink import Source
-from pipeline.streams import App, consumer
+from pipeline.streams import App
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,9 @@ Taking a partition over: bring its local store up to the end of the changelog, l
 whether its sources are still the ones whose offsets it remembers, claim it (a `*partition` row with
 a higher generation than any before), and send again what an earlier owner had decided and may not
 have announced. Only then do its sources run: the partition's readings, and its inbox. A partition
-that comes back to us is reused as it is if its changelog ends where we left it.
+that comes back to us is reused as it is if its changelog ends where we left it. The changelogs of
+all are read before the first is claimed: a state that is newer than we are, or only half imported,
+ends the process, and stays as it was.
 
 Giving up: one flush of everything within a deadline below the session timeout. If that fails, what
 is unwritten is dropped: its readings are not acknowledged, so the next owner reads them.
@@ -26,9 +28,11 @@ from agents.order import Source
 from agents.writer import SLICE, Closed, Writer, moment
 from pipeline import metrics
 from pipeline.garbage import keep
+from pipeline.looking import consumer
 from pipeline.rows import PARTITION_KEY
-from pipeline.streams import App, consumer, end_process
-from tables.devices import Table
+from pipeline.rules.version import NewerState
+from pipeline.streams import App, end_process
+from tables.devices import Table, UnfinishedImport
 from tables.partition import CHECKS, COMMANDS, READINGS, UNKNOWN, Partition
 
 log = logging.getLogger(__name__)
@@ -58,6 +62,8 @@ class Ownership:
         self._restoring = True
         try:
             await self._restore(assigned)
+        except (NewerState, UnfinishedImport) as refused:
+            end_process(str(refused))
         except Exception:
             log.exception("the state can't be restored")
             end_process("the state can't be restored")
@@ -79,6 +85,8 @@ class Ownership:
         looking = consumer(self.app.settings)
         await looking.start()
         try:
+            for number in numbers:  # first all of them: who can't read one must not claim another
+                await self.table.recover(number, looking)
             for number in numbers:
                 partition = owned[number] = await self._take(number, looking)
                 for source in await self._sources(partition, looking):

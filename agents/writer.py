@@ -42,12 +42,13 @@ from faust.types import EventT
 from agents.fence import covered
 from pipeline import metrics
 from pipeline.batches import Batches, Outbound
+from pipeline.looking import consumer, read
 from pipeline.rejection import Rejection
 from pipeline.rows import PARTITION_KEY, Outgoing, Place, Row, generation_of
 from pipeline.rules.window import Closed as ClosedWindow
-from pipeline.streams import App, consumer, end_process
+from pipeline.streams import App, end_process
 from pipeline.words import window_json
-from tables.devices import Table, read
+from tables.devices import Table
 from tables.partition import UNKNOWN_OFFSET, Partition
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from typing import Any
 
+from aiokafka.client import AIOKafkaClient
 from mode import Service
 
 from agents.detection import detection, supervised
@@ -17,6 +18,7 @@ from pipeline.sensor import monitored
 from pipeline.settings import Settings, SettingsError
 from pipeline.streams import app
 from pipeline.watchdog import Watchdog
+from pipeline.web.identity import identities
 from pipeline.web.rules import Judging
 from pipeline.web.server import WebView
 
@@ -53,6 +55,16 @@ def _view(settings: Settings) -> WebView:
     return WebView(settings, detection.ownership.unready, judging)
 
 
+async def identify(topic: str) -> str:
+    """Which one it is of those that ever had that name."""
+    client = AIOKafkaClient(**app.settings.kafka())
+    try:
+        await client.bootstrap()
+        return (await identities(client, [topic]))[topic]
+    finally:
+        await client.close()
+
+
 async def settle() -> None:
     """Have the devices in huge pages, as far as there are any."""
     pages = HugePages()
@@ -72,6 +84,7 @@ def start() -> None:
 
 monitored(app, WORKER)
 expose(WORKER)
+app.on_identify = identify
 app.on_release = detection.release
 app.on_restore = detection.ownership.restore
 app.on_positioned = detection.positioned

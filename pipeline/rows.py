@@ -13,14 +13,18 @@ of every cut, says the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import Device
+from pipeline.rules.version import refuse_newer
 
 PARTITION_KEY: Final = b"*partition"  # no device id starts with a star
+IMPORT_KEY: Final = b"*import"  # stands there as long as an import isn't finished
+# Rises with whatever is packed into a row, a device's own version too: a worker is refused by the
+# `*partition` row of a newer one, before it has touched anything. The first three places stay.
 # 1 knew nothing of readings that arrive in other partitions, 2 nothing of commands
 VERSION: Final = 3
 UNPLACED: Final = -1
@@ -31,7 +35,25 @@ Place = tuple[int, int]
 NOWHERE: Final[Place] = (-1, -1)
 
 encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder().decode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+def decode(value: bytes) -> Any:
+    """The content of a row. NewerState where a newer smart-iot has written it."""
+    _check(value)
+    return _decode(value)
+
+
+def _check(value: bytes) -> None:
+    refuse_newer("a row", value[1], VERSION)  # a short list that begins with a small number
+
+
+def wins(value: bytes | None, known: bytes | None) -> bool:
+    """Whether a record of the changelog takes the place of the one before it. NewerState too."""
+    if value is None:
+        return True
+    _check(value)
+    return known is None or rank(_decode(value)) >= rank(decode(known))
 
 
 class Row:
@@ -116,6 +138,36 @@ class Outgoing:
 
     def packed(self) -> list[Any]:
         return [self.rule, self.alert_id, self.seq, self.open, self.value]
+
+
+class PartitionRow(NamedTuple):
+    """The content of a `*partition` row: what a partition remembers beside its devices."""
+
+    generation: int
+    applied: list[int]
+    clock: PartitionClock
+    applied_time: int  # timestamp (ms) of the applied reading: tells a recreated topic
+    epoch: int  # how often the partition's readings were found recreated
+    origins: dict[int, Place]  # what other partitions' readings are applied
+    foreign_at: float  # its clock when the last of those was
+    silences: list[Any]  # packed
+
+    def packed(self) -> bytes:
+        return encode([VERSION, *self[:2], self.clock.pack(), *self[3:]])
+
+    @classmethod
+    def unpacked(cls, content: list[Any]) -> PartitionRow:
+        epoch, origins, foreign_at = content[5:8] or (0, {}, float("-inf"))
+        return cls(
+            content[1],
+            applied_of(content),
+            clock_of(content),
+            content[4],
+            epoch,
+            {number: (*place,) for number, place in origins.items()},
+            foreign_at,
+            silences_of(content),
+        )
 
 
 def clock_of(content: list[Any]) -> PartitionClock:

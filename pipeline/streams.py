@@ -7,13 +7,13 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import faust
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from faust.app.base import BootStrategy
 from faust.cli.worker import worker as FaustWorkerCommand
@@ -53,23 +53,28 @@ class Setup(Service):
 
     async def on_start(self) -> None:
         self.app.on_setup()
-        cluster, partitions = await self._declare()
+        cluster, partitions, changelog = await self._declare()
         self.app.settled(cluster, partitions)
+        if changelog:
+            keep_apart(self.app.folder, changelog)
 
     async def on_stop(self) -> None:
         log.info("ended, as it was asked to")  # last but for the web view
 
-    async def _declare(self) -> tuple[str, int]:
+    async def _declare(self) -> tuple[str, int, str]:
+        """The cluster's id, the partition count, and the changelog's id if anybody can tell."""
+        app = self.app
         deadline = asyncio.get_running_loop().time() + BROKER_PATIENCE
         while True:
             try:
-                return await declare_topics(self.app.settings, self.app.names)
+                found = await declare_topics(app.settings, app.names)
+                return *found, await app.identify(app.names.changelog)
             except (UnusableBroker, UnusableTopic) as error:
                 end_process(str(error))
             except (KafkaError, OSError) as error:
                 if asyncio.get_running_loop().time() > deadline:
-                    end_process(f"no Kafka at {self.app.settings.bootstrap}: {error}")
-                log.warning("waiting for Kafka at %s: %s", self.app.settings.bootstrap, error)
+                    end_process(f"no Kafka at {app.settings.bootstrap}: {error}")
+                log.warning("waiting for Kafka at %s: %s", app.settings.bootstrap, error)
                 await asyncio.sleep(2.0)
 
 
@@ -94,6 +99,7 @@ class App(faust.App):
     BootStrategy = Boot
     web_service: Service | None = None
     on_setup: Callable[[], None]
+    on_identify: Callable[[str], Awaitable[str]] | None = None
     on_release: Callable[[], Awaitable[None]]
     on_restore: Callable[[frozenset[TP]], Awaitable[None]]
     on_positioned: Callable[[Mapping[TP, int]], None]
@@ -107,6 +113,10 @@ class App(faust.App):
         self._lock_file: int | None = None  # held as long as the process lives
         super().__init__(group or self.names.app, **{**_conf(settings), **conf})
         self.setup = Setup(self)
+
+    async def identify(self, topic: str) -> str:
+        """What it is, beside its name: one that is created anew is another. Empty if unknown."""
+        return "" if self.on_identify is None else await self.on_identify(topic)
 
     async def release(self) -> None:
         await self.on_release()
@@ -163,6 +173,17 @@ def claim_folder(parent: Path) -> tuple[Path, int]:
     raise RuntimeError(f"1,000 workers already hold folders in {parent}")
 
 
+def keep_apart(folder: Path, changelog: str) -> None:
+    """The folder is for this changelog: stores of another one, deleted since or of another prefix,
+    are dropped. Where offsets mean something else, nobody would notice what is missing."""
+    mark = folder / "changelog"
+    if not mark.exists() or mark.read_text() != changelog:
+        for store in folder.glob("*.db"):
+            log.warning("%s is of another changelog and is dropped: it is read anew", store)
+            shutil.rmtree(store)
+        mark.write_text(changelog)
+
+
 def _conf(settings: Settings) -> dict[str, Any]:
     return {
         "broker": [URL(f"batch://{address}") for address in settings.bootstrap.split(",")],
@@ -201,18 +222,6 @@ def _credentials(settings: Settings) -> faust.auth.Credentials | None:
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if context else None
-
-
-def consumer(settings: Settings, **arguments: Any) -> AIOKafkaConsumer:
-    """A consumer without a group, for looking things up; start it, and stop it."""
-    return AIOKafkaConsumer(
-        **settings.kafka(),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=100,
-        **arguments,
-    )
 
 
 try:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import AsyncIterator, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -29,12 +29,8 @@ from faust.types import TP
 from yarl import URL
 
 from pipeline import metrics
-from pipeline.rows import (
-    PARTITION_KEY,
-    Row,
-    decode,
-    rank,
-)
+from pipeline.looking import read
+from pipeline.rows import IMPORT_KEY, PARTITION_KEY, Row, decode, wins
 from pipeline.rules.fleet import FLEET
 from pipeline.streams import App, app
 from tables.partition import Partition
@@ -78,6 +74,10 @@ class Store(rocksdb.Store):
             log.error("the state of partition %d is broken and is read anew: %s", partition, error)
             shutil.rmtree(self.partition_path(partition), ignore_errors=True)
             return cast(rocksdict.Rdict, super()._open_for_partition(partition))
+
+
+class UnfinishedImport(Exception):
+    """The state is half there."""
 
 
 class Table(faust.Table[bytes, bytes]):
@@ -124,7 +124,10 @@ class Table(faust.Table[bytes, bytes]):
         shutil.rmtree(self.store.partition_path(partition), ignore_errors=True)
 
     async def recover(self, partition: int, consumer: AIOKafkaConsumer) -> int:
-        """Bring the local store up to the end of the changelog; the offset after that end."""
+        """Bring the local store up to the end of the changelog; the offset after that end.
+
+        NewerState or UnfinishedImport where what there is is not for us.
+        """
         tp = TopicPartition(self.changelog_topic_name, partition)
         begin = (await consumer.beginning_offsets([tp]))[tp]
         end: int = (await consumer.end_offsets([tp]))[tp]
@@ -139,6 +142,7 @@ class Table(faust.Table[bytes, bytes]):
             )
             self.delete_store(partition)
             stored = None
+        self._refuse(partition)
         start = max(begin, -1 if stored is None else stored + 1)
         progress = Progress(partition, max(start, 0), end)
         written: set[bytes] | None = set() if stored is None else None  # all keys of an empty store
@@ -151,7 +155,19 @@ class Table(faust.Table[bytes, bytes]):
         progress.reach(end)
         if end > 0 and self.stored_offset(partition) != end - 1:
             self.write(partition, (), end - 1)  # the last offsets were compacted away
+        self._refuse(partition)
         return end
+
+    def _refuse(self, partition: int) -> None:
+        """A newer worker writes the partition's own row first: that tells of all the others."""
+        db = self.partition_db(partition)
+        if (own := db.get(PARTITION_KEY)) is not None:
+            decode(own)
+        if db.get(IMPORT_KEY) is not None:
+            raise UnfinishedImport(
+                f"an import into partition {partition} of {self.changelog_topic_name} is under way "
+                "or was broken off: let it end, or do it again with --replace"
+            )
 
     def _winners(
         self,
@@ -168,7 +184,7 @@ class Table(faust.Table[bytes, bytes]):
             known = found.get(key)
             if key not in found and (written is None or key in written):
                 known = db.get(key)
-            if known is None or record.value is None or _newer(record.value, known):
+            if wins(record.value, known):
                 found[key] = record.value
         return found
 
@@ -189,32 +205,6 @@ class Table(faust.Table[bytes, bytes]):
                 partition.note_clock(row.device)
             if number % LOAD_SLICE == 0:
                 yield
-
-
-def _newer(value: bytes, known: bytes) -> bool:
-    return rank(decode(value)) >= rank(decode(known))
-
-
-async def read(
-    consumer: AIOKafkaConsumer, tp: TopicPartition, start: int, end: int
-) -> AsyncIterator[list[ConsumerRecord]]:
-    """Batches of records from `start` on until `end` is passed, though the last be compacted away.
-
-    RuntimeError when the broker gives nothing for 10 s though the end isn't reached.
-    """
-    if start >= end:
-        return
-    consumer.assign([tp])
-    consumer.seek(tp, start)
-    silent = 0
-    while await consumer.position(tp) < end:
-        batches = await consumer.getmany(tp, timeout_ms=1_000)
-        silent = 0 if batches else silent + 1
-        if silent >= 10:
-            raise RuntimeError(f"{tp} ends at {end}, but nothing comes after offset {start}")
-        for records in batches.values():
-            start = records[-1].offset
-            yield records
 
 
 devices = Table(

@@ -9,17 +9,7 @@ from typing import Any, Final
 from faust.types import EventT
 
 from pipeline.rejection import Rejection
-from pipeline.rows import (
-    NOTHING,
-    NOWHERE,
-    VERSION,
-    Place,
-    Row,
-    applied_of,
-    clock_of,
-    encode,
-    silences_of,
-)
+from pipeline.rows import NOTHING, NOWHERE, PartitionRow, Place, Row
 from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import Device
 from pipeline.rules.fleet import FLEET
@@ -152,28 +142,27 @@ class Partition:
         return max(self.horizon(), self.clock.clock)
 
     def packed(self) -> bytes:
-        return encode(
-            [
-                VERSION,
-                self.generation,
-                self.applied,
-                self.clock.pack(),
-                self.applied_time,
-                self.epoch,
-                self.origins,
-                self.foreign_at,
-                self.silences.pack(),
-            ]
-        )
+        return PartitionRow(
+            self.generation,
+            self.applied,
+            self.clock,
+            self.applied_time,
+            self.epoch,
+            self.origins,
+            self.foreign_at,
+            self.silences.pack(),
+        ).packed()
 
     def read(self, content: list[Any]) -> None:
-        _version, self.generation, _applied, _clock, self.applied_time, *rekeying = content
-        self.applied = applied_of(content)
-        self.clock = clock_of(content)
-        self.silences.unpack(silences_of(content))
-        if rekeying:
-            self.epoch, origins, self.foreign_at, *_silences = rekeying
-            self.origins = {number: (*place,) for number, place in origins.items()}
+        row = PartitionRow.unpacked(content)
+        self.generation = row.generation
+        self.applied = row.applied
+        self.clock = row.clock
+        self.applied_time = row.applied_time
+        self.epoch = row.epoch
+        self.origins = row.origins
+        self.foreign_at = row.foreign_at
+        self.silences.unpack(row.silences)
 
     # -- which readings are applied: those that arrived here and those that arrived elsewhere
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -25,7 +26,9 @@ COMMANDS = (
     "check",
     "backtest",
     "settings",
-)  # each is the function of that name in its own module
+    "export",
+    "import",
+)  # each is the function of that name in its own module; a word of Python's has a _ behind it
 
 
 class Refusal(click.ClickException):
@@ -60,16 +63,20 @@ def _told(error: OSError) -> str:
     return str(error)
 
 
+def _python(name: str) -> str:
+    return f"{name}_" if iskeyword(name) else name
+
+
 class Commands(click.Group):
     """Imports a command when it is asked for: `publish` needn't wait for what `up` imports."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if find_spec(f"pipeline.cli.{name}")]
+        return [name for name in COMMANDS if find_spec(f"pipeline.cli.{_python(name)}")]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
             return None
-        command = getattr(import_module(f"pipeline.cli.{name}"), name)
+        command = getattr(import_module(f"pipeline.cli.{_python(name)}"), _python(name))
         return command if isinstance(command, click.Command) else None
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:

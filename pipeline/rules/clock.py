@@ -18,6 +18,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any, Final
 
+from pipeline.rules.version import refuse_newer
+
 JUMP: Final = 3600.0  # seconds ahead of the clock that one record alone can't prove
 WITNESSES: Final = 3  # records that prove it together, and records of a provisional clock
 STRIDES: Final = 24  # pauses' length without one, after which they are the partition's no more
@@ -82,6 +84,15 @@ class PartitionClock:
         if self.live:
             self.judged_from = wall
 
+    def join(self, other: PartitionClock) -> None:
+        """That one's devices are in this partition now, and for none of them does time go back."""
+        self.clock = max(self.clock, other.clock)
+        self.live = self.live or other.live
+        self.judged_from = max(self.judged_from, other.judged_from)
+        self._records = max(self._records, other._records)
+        self._strides = False  # usual in one of them, perhaps
+        self._ahead.clear()
+
     def horizon(self, wall: float, at_end: bool) -> float:
         """Up to when a check may settle; -inf before the first record."""
         return wall if self.live and self.watching and at_end else self.clock
@@ -94,8 +105,7 @@ class PartitionClock:
 
     @staticmethod
     def unpack(row: list[Any], live_within: float = 60.0) -> PartitionClock:
-        if row[0] != VERSION:
-            raise ValueError(f"a partition clock of version {row[0]}: we read {VERSION}")
+        refuse_newer("a partition's clock", row[0], VERSION)
         clock = PartitionClock(live_within)
         clock.clock = row[1]
         clock.live = row[2]

@@ -12,10 +12,11 @@ from pipeline.rules.lifecycle import Alerts, Episode
 from pipeline.rules.metric import ABSENT, NONE_MET, Metric
 from pipeline.rules.rulebook import Offline, Rulebook
 from pipeline.rules.trend import Slices
+from pipeline.rules.version import refuse_newer
 from pipeline.rules.window import Window
 
 UNKNOWN: Final = float("-inf")
-VERSION: Final = 2
+VERSION: Final = 2  # 1 knew nothing of rules; with it `pipeline.rows.VERSION` rises
 
 
 class Device:
@@ -241,8 +242,7 @@ class Device:
 
     @staticmethod
     def unpack(device_id: str, row: list[Any]) -> Device:
-        if row[0] not in (1, VERSION):
-            raise ValueError(f"a device row of version {row[0]}: we read 1 and {VERSION}")
+        refuse_newer("a device", row[0], VERSION)
         device = Device(device_id)
         device.retired = row[1]
         device.last_seen = row[2]

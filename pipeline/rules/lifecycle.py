@@ -156,7 +156,7 @@ class Episode:
         episode.acked_by = row[16]
         episode.note = row[17]
         episode.silenced_by = row[18]
-        episode.devices = list(row[19])
+        episode.devices = list(row[19]) if len(row) > 19 else []
         episode.reminded = row[20] if len(row) > 20 else 0
         episode.silenced_until = row[21] if len(row) > 21 else 0.0
         return episode

@@ -21,6 +21,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from prometheus_client import Gauge
 
 from pipeline.metrics import RECORDS_UNREADABLE
+from pipeline.rules.version import NewerState
 from pipeline.settings import Settings
 from pipeline.web.lookout import ids_of, look_out
 from pipeline.web.source import (
@@ -201,6 +202,8 @@ class Follower(ABC):
     def _take(self, record: Record) -> None:
         try:
             self.take(record)
+        except NewerState:
+            raise  # all that follows would be unreadable too: say so, and look again
         except (msgspec.MsgspecError, ValueError, TypeError, LookupError) as error:
             RECORDS_UNREADABLE.labels(self._what).inc()
             where = (record.topic, record.partition, record.offset)

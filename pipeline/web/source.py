@@ -12,6 +12,8 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from pipeline.rules.version import NewerState
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0  # seconds
 TOPIC_POLL = 0.5  # seconds between two looks for topics that don't exist yet
 REQUEST_TIMEOUT_MS = 10_000
@@ -84,5 +86,5 @@ def cause(error: Exception) -> Exception:
 
 
 def is_expected(error: Exception) -> bool:
-    """What a broker does to whoever reads from it; anything else is a fault of ours."""
-    return isinstance(error, (Gone, Changed, KafkaError, TimeoutError, OSError))
+    """What a broker does to who reads from it, or a newer worker; else it is a fault of ours."""
+    return isinstance(error, (Gone, Changed, KafkaError, TimeoutError, OSError, NewerState))

@@ -169,13 +169,29 @@ async def test_what_is_no_row_of_ours_is_counted_and_passed_over(
 ) -> None:
     unreadable = metric("smart_iot_web_records_unreadable_total", what="devices")
     await changelog.create()
-    for value in (b"", b"\xc1", b"\x01", b"\x95\x09\x01\x90\x90\x90"):
+    for value in (b"", b"\xc1", b"\x01", b"\x95\x03\x01\x90\x90\x90"):
         await changelog.raw(b"attic", value)
     await changelog.raw(b"\xff", b"\x90")
     await changelog.row("cellar", 5.0)
     async with running(settings) as site:
         await until_shown(site, {"cellar": 5.0})
     assert metric("smart_iot_web_records_unreadable_total", what="devices") == unreadable + 5
+
+
+async def test_what_a_newer_worker_writes_is_no_device_of_ours_and_that_is_said(
+    changelog: Changelog, settings: Settings
+) -> None:
+    await changelog.create()
+    await changelog.row("attic", 1.0)
+    async with running(settings) as site:
+        await until_shown(site, {"attic": 1.0})
+        await changelog.raw(b"attic", b"\x95\x63\x01\x90\x90\x90")
+
+        async def said() -> bool:
+            return "written by a newer smart-iot" in await temperatures(site)
+
+        await until(said)
+        await site.until_ready()  # the alerts go on
 
 
 async def test_a_changelog_that_was_recreated_is_read_anew(
