@@ -46,6 +46,7 @@ from pipeline.web.source import (
     cause,
     consuming,
     existing,
+    heed_cancellation,
     is_expected,
     partitions_of,
 )
@@ -135,6 +136,7 @@ class Feed:
         """Until cancelled."""
         pause = FIRST_PAUSE
         while True:
+            heed_cancellation()
             try:
                 await self._session()
             except Exception as error:
@@ -222,6 +224,7 @@ class Feed:
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> NoReturn:
         while True:
+            heed_cancellation()
             batches = await consumer.getmany(timeout_ms=500, max_records=200)
             if batches:
                 await self._take(record for records in batches.values() for record in records)

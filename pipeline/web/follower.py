@@ -33,6 +33,7 @@ from pipeline.web.source import (
     cause,
     consuming,
     existing,
+    heed_cancellation,
     is_expected,
     partitions_of,
 )
@@ -105,6 +106,7 @@ class Follower(ABC):
         await self._turn()
         pause = FIRST_PAUSE
         while True:
+            heed_cancellation()
             try:
                 await self._session()
             except Exception as error:
@@ -171,6 +173,7 @@ class Follower(ABC):
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> NoReturn:
         while True:
+            heed_cancellation()
             batches = await consumer.getmany(timeout_ms=500, max_records=AT_ONCE)
             began = time.monotonic()
             for tp, records in batches.items():

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from pipeline.web.identity import identities
-from pipeline.web.source import Changed, Gone, Offsets, Topics
+from pipeline.web.source import Changed, Gone, Offsets, Topics, heed_cancellation
 
 LOOK: Final = 5.0  # seconds between two looks
 ANSWERED: Final = 5.0  # seconds that the broker may take
@@ -39,6 +39,7 @@ async def look_out(
 ) -> NoReturn:
     """Gone or Changed where the topics aren't what they were; a silent broker is its problem."""
     while True:
+        heed_cancellation()
         await asyncio.sleep(LOOK)
         check_unchanged(consumer, topics)
         try:

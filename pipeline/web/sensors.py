@@ -39,6 +39,7 @@ from pipeline.web.source import (
     cause,
     consuming,
     existing,
+    heed_cancellation,
     is_expected,
     partitions_of,
 )
@@ -172,6 +173,7 @@ class Sensors:
             looking = asyncio.create_task(self._look(consumer, topics, cluster))
             try:
                 while self._watchers and not looking.done():
+                    heed_cancellation()
                     await self._follow(consumer)
             finally:
                 # at once: who comes from here on waits for the next session
@@ -183,6 +185,7 @@ class Sensors:
 
     async def _look(self, consumer: AIOKafkaConsumer, topics: Topics, cluster: str) -> NoReturn:
         while True:
+            heed_cancellation()
             await asyncio.sleep(LOOK)
             check_unchanged(consumer, topics)
             if cluster != FALLBACK_CLUSTER:  # it reports a wrong end after a producer's batch

@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NoReturn
 
 from aiohttp import web
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 BACKLOG = 512
 OTHER_FILES = 500  # beside the viewers' sockets
 AGAIN = 5.0  # seconds until a task of ours that failed begins again
+CANCEL_AGAIN = 3.0  # seconds
 SHUTDOWN_TIMEOUT = 2.0  # seconds that viewers have to take their close frame
 
 
@@ -110,9 +111,7 @@ class WebView:
         log.info("web view: %s://%s:%d/", scheme, self._settings.web_host, self.port)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._runner.cleanup()
         await self._changes.stop()
         for asked in self._asked:
@@ -131,6 +130,15 @@ class WebView:
 
     async def _send_viewers_away(self, _: web.Application) -> None:
         self._hub.close()
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel them until they are over: one may be lost (`heed_cancellation`)."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN)
 
 
 def make_room(viewers: int) -> None:

@@ -74,6 +74,15 @@ async def existing(
         await client.close()
 
 
+def heed_cancellation() -> None:
+    """CancelledError where this task was cancelled, and the word of it was lost on its way: Python
+    3.11's `asyncio.wait_for`, which aiokafka waits with, forgets it where the answer comes in the
+    same moment (python/cpython#86296). The task itself remembers."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def partitions_of(topic: str, topics: Topics) -> list[TopicPartition]:
     return [TopicPartition(topic, partition) for partition in sorted(topics[topic])]
 
