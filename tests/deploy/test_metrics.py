@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -80,7 +81,7 @@ async def web_view(
         **database,
     }
     with started(*python(CODE, "web", "--port", "0"), **environment) as program:
-        url = program.lines.until("web view: ").split("web view: ")[1].strip()
+        url = json.loads(program.lines.until("web view: "))["message"].removeprefix("web view: ")
         program.lines.until("alert feed: caught up")
         yield url
 
