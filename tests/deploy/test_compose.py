@@ -21,7 +21,7 @@ from tests.deploy.manifests import DEPLOY, ROOT
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"
 PROFILES = ("", "storage", "storage,monitoring,demo")
-OURS = {"worker-1", "worker-2", "web", "topics", "simulator", "archive"}
+OURS = {"worker-1", "worker-2", "web", "topics", "simulator", "archive", "bridge"}
 ONCE = {"topics"}  # ends when it is done
 
 
@@ -86,6 +86,7 @@ def test_nothing_starts_before_what_it_needs_is_healthy(services) -> None:
     assert needs["worker-1"] == needs["worker-2"] == {"kafka"}
     assert needs["web"] == {"kafka", "worker-1", "worker-2"}
     assert needs["archive"] == {"kafka", "mysql", "mongo", "redis"}
+    assert needs["bridge"] == {"kafka", "alertmanager"}
 
 
 def test_what_is_needed_is_in_the_same_profile_or_in_none(services) -> None:
@@ -210,15 +211,16 @@ def test_a_worker_has_a_volume_of_its_own_and_the_rules_that_are_beside_the_file
 
 def test_prometheus_finds_whatever_has_metrics_where_it_listens(services) -> None:
     settings = Settings()
-    archives = [settings.archive_port + number for number in range(3)]
+    *archives, bridge = [settings.archive_port + number for number in range(4)]
     ports = {"worker-1": [settings.web_port], "worker-2": [settings.web_port]}
-    ports |= {"web": [settings.web_port], "archive": archives}
+    ports |= {"web": [settings.web_port], "archive": archives, "bridge": [bridge]}
     targets = yaml.safe_load((DEPLOY / "compose" / "targets.yml").read_text())
     assert sorted(target for group in targets for target in group["targets"]) == sorted(
         f"{name}:{port}" for name, its_own in ports.items() for port in its_own
     )
     check = services["archive"]["healthcheck"]["test"]
     assert check[-3:] == [str(port) for port in archives]
+    assert services["bridge"]["healthcheck"]["test"][-1] == str(bridge)
     (tellers,) = yaml.safe_load((DEPLOY / "compose" / "alertmanagers.yml").read_text())
     assert tellers["targets"] == ["alertmanager:9093"]
     for name in ("targets.yml", "alertmanagers.yml"):  # each in the place of one that is there
