@@ -20,7 +20,7 @@ from pipeline.rules.engine import Engine
 from pipeline.rules.fleet import FLEET
 from pipeline.rules.lifecycle import Alerts
 from pipeline.rules.silence import Silence
-from pipeline.settings import SHORTEST_WINDOW
+from pipeline.values import SHORTEST_WINDOW
 from tables.partition import CHECKS, READINGS, Partition
 from tests.agents.shell import T0, App, Event, Owner, Record, reading, written
 

@@ -225,7 +225,7 @@ async def test_it_is_said_since_when_the_history_is_whole(
     async with forgetful(settings, mariadb, monkeypatch) as site:
         known = (await site.get("/api/alerts/"))[1]["since"]
         assert known > iso(NOW)  # the archive isn't proven to have come so far
-        await kept.write(*(record(EVENT, n, told[n]) for n in range(5, 9)), at=NOW + 900)
+        await kept.write(*(record(EVENT, n, told[n]) for n in range(5, 9)), at=time.time() + 900)
         assert (await site.get("/api/alerts/"))[1]["since"] == iso(int(NOW))
 
 
