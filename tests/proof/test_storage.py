@@ -8,7 +8,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,13 +181,14 @@ async def test_every_reading_and_alert_is_kept_once_whatever_happens_to_archives
             await expected.look()  # what is told late, of who is silent now, is in there too
             return vars(stores.found) == vars(expected.found)
 
-        with suppress(AssertionError):
+        try:
             await until(agree, "all is kept", within=PATIENCE)
-        await asyncio.gather(stores.look(), expected.look())
+        except AssertionError:  # say what isn't
+            await asyncio.gather(stores.look(), expected.look())
         for name, wanted in vars(expected.found).items():
             assert getattr(stores.found, name) == wanted, archives.tail()
         assert len(expected.found.readings) == READINGS + 15
-        assert len(expected.found.alerts) > 200
+        assert len(expected.found.alerts) >= 200
         assert len(expected.found.windows) > DEVICES
         assert await read_topic(kafka.bootstrap, prefix + "readings-rejected") == []
 
