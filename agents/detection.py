@@ -42,7 +42,7 @@ from pipeline.batches import Batches
 from pipeline.garbage import keep
 from pipeline.rules.faults import RulesError
 from pipeline.rulesource import RulesFile
-from pipeline.streams import App, app, end_process, sources
+from pipeline.streams import App, app, end_process, sources, supervised
 from tables.devices import Table, devices
 
 log = logging.getLogger(__name__)
@@ -206,15 +206,6 @@ async def detect(stream: StreamT[Any]) -> None:
     except Exception:
         log.exception("detection failed")
         end_process("detection failed")
-
-
-async def supervised(task: Coroutine[None, None, None]) -> None:
-    """A background task that fails ends the process: the worker is of no use without it."""
-    try:
-        await task
-    except Exception:
-        log.exception("a background task failed")
-        end_process("a background task failed")
 
 
 async def flush() -> None:

@@ -10,13 +10,13 @@ from typing import Any
 from aiokafka.client import AIOKafkaClient
 from mode import Service
 
-from agents.detection import detection, supervised
+from agents.detection import detection
 from pipeline.garbage import seldom
 from pipeline.hugepages import HugePages
 from pipeline.metrics import WORKER, expose
 from pipeline.sensor import monitored
 from pipeline.settings import Settings, SettingsError
-from pipeline.streams import app
+from pipeline.streams import app, supervised
 from pipeline.watchdog import Watchdog
 from pipeline.web.identity import identities
 from pipeline.web.rules import Judging

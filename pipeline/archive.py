@@ -25,7 +25,7 @@ from pipeline.names import Names
 from pipeline.settings import Settings
 from pipeline.sinks.known import APART, NoSink
 from pipeline.sinks.sink import EVENT, OPEN, READING, WINDOW
-from pipeline.streams import App, end_process
+from pipeline.streams import App, end_process, supervised
 from pipeline.streams import app as worker
 from pipeline.transport import Chunks
 from pipeline.watchdog import Watchdog
@@ -146,14 +146,8 @@ def _kinds(names: Names, kinds: tuple[str, ...]) -> dict[str, str]:
 
 
 def _supervised(task: Callable[[], Coroutine[None, None, None]]) -> Callable[[], Awaitable[None]]:
-    """A background task that fails ends the process: the archive is of no use without it."""
-
     async def run() -> None:
-        try:
-            await task()
-        except Exception:
-            log.exception("a background task failed")
-            end_process("a background task failed")
+        await supervised(task())
 
     return run
 

@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -42,6 +42,15 @@ def end_process(reason: str) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(70)
+
+
+async def supervised(task: Coroutine[None, None, None]) -> None:
+    """A background task that fails ends the process: it is of no use without it."""
+    try:
+        await task
+    except Exception:
+        log.exception("a background task failed")
+        end_process("a background task failed")
 
 
 class Setup(Service):

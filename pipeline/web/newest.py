@@ -24,9 +24,8 @@ from pipeline.web.alerts import Alert, Unreadable
 from pipeline.web.asking import WITHIN, Asking
 
 LINKS: Final = 8
-AT_ONCE: Final = (
-    500  # devices that are asked for at once, alerts read between two turns of the loop
-)
+# devices that are asked for at once, and alerts that are read between two turns of the event loop
+AT_ONCE: Final = 500
 FRESH: Final = 1.0  # seconds that the open alerts serve everybody who asks
 CURRENT: Final = 30.0  # seconds that the archive may be behind
 
