@@ -171,8 +171,8 @@ class Feed:
         async with consuming(self._kafka) as consumer, asyncio.TaskGroup() as tasks:
             ids = await ids_of(consumer, topics)
             await self._begin(consumer, f"{cluster}/{ids[self._alerts_topic]}", topics)
-            tasks.create_task(self._follow(consumer))
             tasks.create_task(look_out(self, consumer, topics, ids))
+            await self._follow(consumer)  # see `heed_cancellation` why in this task
 
     def _wait_for(self, problem: str) -> None:
         if self.problem != problem:

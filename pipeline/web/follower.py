@@ -143,8 +143,8 @@ class Follower(ABC):
         async with consuming(self._kafka) as consumer, asyncio.TaskGroup() as tasks:
             ids = await ids_of(consumer, topics)
             await self._begin(consumer, f"{cluster}/{ids[self._topic]}", topics)
-            tasks.create_task(self._follow(consumer))
             tasks.create_task(look_out(self, consumer, topics, ids))
+            await self._follow(consumer)  # see `heed_cancellation` why in this task
 
     async def _begin(self, consumer: AIOKafkaConsumer, name: str, topics: Topics) -> None:
         """Go on where we were, or read anew where that is no more."""

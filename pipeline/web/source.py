@@ -77,7 +77,9 @@ async def existing(
 def heed_cancellation() -> None:
     """CancelledError where this task was cancelled, and the word of it was lost on its way: Python
     3.11's `asyncio.wait_for`, which aiokafka waits with, forgets it where the answer comes in the
-    same moment (python/cpython#86296). The task itself remembers."""
+    same moment (python/cpython#86296). The task itself remembers; and also, for ever, that a task
+    group was ended by a child while it waited at its end (python/cpython#116720): it must be at
+    work in its own body."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
