@@ -53,6 +53,15 @@ def children(pid: int) -> list[int]:
     return [one for one in everyone if _stat(one)[1:2] == [str(pid)] and runs(one)]
 
 
+def child(pid: int, mark: str) -> int | None:
+    """The one with `mark` in its command line, if it runs now."""
+    for one in children(pid):
+        with suppress(OSError):  # it ends just now
+            if mark in Path(f"/proc/{one}/cmdline").read_text():
+                return one
+    return None
+
+
 class Lines:
     """What a program says, a line at a time."""
 

@@ -22,7 +22,7 @@ from pipeline.stores import DATABASE
 from pipeline.supervisor import tied_to_this_process
 from pipeline.web.asking import Unanswered
 from pipeline.web.newest import Newest
-from tests.lab import children, python
+from tests.lab import child, python
 from tests.stores import MariaDB, Mongo, Redis, Server
 
 WITHIN = 90.0  # seconds: where something hangs, not how fast it has to be
@@ -68,18 +68,16 @@ class Archives:
         finally:
             self.process.kill()
 
-    def pid_of(self, sink: str) -> int | None:
-        for pid in children(self.process.pid):
-            if f"pipeline.archive:{sink}" in Path(f"/proc/{pid}/cmdline").read_text():
-                return pid
-        return None
-
     async def kill(self, sink: str) -> None:
         """kill -9, as soon as it runs."""
-        await until(lambda: asyncio.to_thread(self.pid_of, sink), f"{sink} isn't started again")
-        pid = self.pid_of(sink)
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+
+        async def was_killed() -> bool:
+            pid = await asyncio.to_thread(child, self.process.pid, f"pipeline.archive:{sink}")
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+            return pid is not None
+
+        await until(was_killed, f"{sink} isn't started again")
 
     async def ask(self, sink: str, path: str) -> str:
         """What it answers; empty where it doesn't."""

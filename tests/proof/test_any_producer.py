@@ -139,7 +139,7 @@ async def test_every_reading_meets_one_state_once_though_forwarders_are_killed(
     assert await seen(kafka.bootstrap, prefix) == sent
     assert await read_topic(kafka.bootstrap, prefix + "readings-rejected") == []
     forwarded = await read_topic(kafka.bootstrap, prefix + "smart-iot-forwarded")
-    assert len(forwarded) > HOUR / 4, "the workers had hardly anything to forward"
+    assert len(forwarded) > HOUR / 10, "the workers had hardly anything to forward"
 
 
 async def are_ready(*workers: Worker) -> bool:
