@@ -9,6 +9,7 @@ being replayed) by the partition's own clock.
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta, Struct
@@ -16,7 +17,7 @@ from msgspec import Meta, Struct
 from pipeline.records import iso
 from pipeline.rows import PARTITION_KEY, Row, clock_of, decode, rank, silences_of
 from pipeline.rules.clock import PartitionClock
-from pipeline.rules.engine import UNKNOWN
+from pipeline.rules.engine import UNKNOWN, Device
 from pipeline.rules.silence import Silence
 from pipeline.shapes import DeviceId, Time, one_of
 
@@ -26,30 +27,42 @@ if TYPE_CHECKING:  # its driver needs not be there
 LATE_FACTOR: Final = 1.5  # of the device's cadence
 LATE_FLOOR: Final = 10.0  # seconds
 LATE_UNKNOWN: Final = 60.0  # seconds, where no cadence is known yet
+SHARED: Final = 10_000  # sets of metrics that are kept once for all devices
 
-Rank = tuple[int, list[int]]
+Rank = tuple[int, ...]
 DeviceStatus = Annotated[str, one_of("online", "late", "offline")]
 
 
-class Latest:
-    """What is served of a device, and the rank of the row that it comes from."""
+class Latest(Struct, gc=False):
+    """What is served of a device, and the rank of the row that it comes from. There may be a
+    million: numbers lie in one array, names are shared, and garbage is never looked for in it."""
 
-    __slots__ = (
-        "cadence", "clock_offset", "device_id", "last_seen", "offline", "partition", "rank", "time",
-        "values",
-    )  # fmt: skip
+    device_id: str
+    partition: int
+    rank: Rank
+    metrics: tuple[str, ...]
+    numbers: array[float]  # time, when last seen, cadence, what its clock is behind; values
+    offline: bool
 
-    def __init__(self, partition: int, device_id: str, content: list[Any]) -> None:
-        device = Row.unpacked(device_id, content).device
-        self.device_id = device_id
-        self.partition = partition
-        self.rank: Rank = rank(content)
-        self.time = device.time
-        self.values = device.values
-        self.last_seen = device.last_seen
-        self.cadence = device.cadence()
-        self.clock_offset = device.clock_offset()
-        self.offline = any(episode.kind == "offline" for episode in device.open_alerts())
+    @property
+    def time(self) -> float:
+        return self.numbers[0]
+
+    @property
+    def last_seen(self) -> float:
+        return self.numbers[1]
+
+    @property
+    def cadence(self) -> float:
+        return self.numbers[2]
+
+    @property
+    def clock_offset(self) -> float:
+        return self.numbers[3]
+
+    @property
+    def values(self) -> dict[str, float]:
+        return dict(zip(self.metrics, self.numbers[4:], strict=True))
 
     def status(self, now: float) -> str:
         return status_of(self.offline, now - self.last_seen, self.cadence)
@@ -83,6 +96,8 @@ class Fleet:
         self._devices: dict[str, Latest] = {}
         self._clocks: dict[int, tuple[Rank, PartitionClock]] = {}
         self._silences: dict[int, list[Silence]] = {}
+        self._metrics: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Names of one device to the same names: a fleet's devices have few different ones."""
 
     def __len__(self) -> int:
         return len(self._devices)
@@ -97,6 +112,7 @@ class Fleet:
         self._devices.clear()
         self._clocks.clear()
         self._silences.clear()
+        self._metrics.clear()
 
     def silences(self) -> list[Silence]:
         """Each once, though every partition keeps it."""
@@ -130,14 +146,14 @@ class Fleet:
             status=latest.status(self._now(latest, wall)),
             last_seen=iso(latest.last_seen),
             cadence=latest.cadence or None,
-            metrics=sorted(latest.values),
+            metrics=sorted(latest.metrics),
             clock_offset=round(latest.clock_offset, 3) or None,
         )
 
     def _tick(self, partition: int, content: list[Any]) -> None:
-        known = self._clocks.get(partition)
-        if known is None or rank(content) >= known[0]:
-            self._clocks[partition] = (rank(content), clock_of(content))
+        known, ours = self._clocks.get(partition), _rank(content)
+        if known is None or ours >= known[0]:
+            self._clocks[partition] = (ours, clock_of(content))
             self._silences[partition] = [Silence.unpack(row) for row in silences_of(content)]
 
     def _device(self, partition: int, device_id: str, value: bytes | None) -> None:
@@ -145,18 +161,46 @@ class Fleet:
             self._devices.pop(device_id, None)
             return
         content = decode(value)
-        known = self._devices.get(device_id)
-        if known is not None and rank(content) < known.rank:
+        known, ours = self._devices.get(device_id), _rank(content)
+        if known is not None and ours < known.rank:
             return  # of an owner that was over when it wrote
-        latest = Latest(partition, device_id, content)
-        if latest.time == UNKNOWN:  # retired
+        device = Row.unpacked(device_id, content).device
+        if device.time == UNKNOWN:  # retired
             self._devices.pop(device_id, None)
         else:
-            self._devices[device_id] = latest
+            self._devices[device_id] = self._latest(partition, ours, device)
+
+    def _latest(self, partition: int, rank: Rank, device: Device) -> Latest:
+        values = device.values
+        metrics = tuple(values)
+        if len(self._metrics) < SHARED:
+            self._metrics.setdefault(metrics, metrics)
+        return Latest(
+            device.id,
+            partition,
+            rank,
+            self._metrics.get(metrics, metrics),
+            array(
+                "d",
+                (
+                    device.time,
+                    device.last_seen,
+                    device.cadence(),
+                    device.clock_offset(),
+                    *values.values(),
+                ),
+            ),
+            any(episode.kind == "offline" for episode in device.open_alerts()),
+        )
 
     def _now(self, latest: Latest, wall: float) -> float:
         _, clock = self._clocks.get(latest.partition, (None, None))
         return wall if clock is None or clock.live else clock.clock
+
+
+def _rank(content: list[Any]) -> Rank:
+    generation, applied = rank(content)
+    return (generation, *applied)
 
 
 def message(
