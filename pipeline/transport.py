@@ -2,7 +2,7 @@
 
 Theory of operation. Faust delivers record by record, a task pair each, and its bookkeeping around a
 rebalance loses records. This transport (scheme `batch://`, found by Faust through its entry point)
-stands on the stock aiokafka driver and changes six things:
+stands on the stock aiokafka driver and changes seven things:
 
 1. Chunks. For a topic whose schema is `Chunks`, one message carries consecutive records of one
    partition: `value` is the list, `offset` that of the last one. All that Faust does per message
@@ -21,6 +21,8 @@ stands on the stock aiokafka driver and changes six things:
 6. `read_to` says how far a partition is read, behind offsets too that hold no record (transaction
    markers, what retention deleted): an end that only a record could show would never be reached.
    Once all that was delivered is acked a commit goes as far, so that others can see it too.
+7. What is paused stays so. Faust un-pauses it as soon as its own queue has room again, and what is
+   ahead of the others would be read without limit.
 
 After a recovery the order is: set positions, clear the queues and let the flow run, then un-pause
 the sources (stock Faust un-pauses first, and clears what it has fetched by then).
@@ -174,6 +176,11 @@ class Consumer(driver.Consumer):
         return self.flow_active and (
             tp in self._active_partitions or tp in self._buffered_partitions
         )
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Faust reads on in what has room again in its queue, also where that is paused."""
+        super().on_buffer_drop(tp)
+        self._get_active_partitions().difference_update(self._paused_partitions)
 
     def _rewind(self, tp: TP, offset: int) -> None:
         with suppress(IllegalStateError):  # no longer ours: its next owner reads it

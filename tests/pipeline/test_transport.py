@@ -135,6 +135,16 @@ async def test_what_comes_for_a_partition_that_was_paused_meanwhile_is_sought_ba
     assert consumer._thread.calls == [("seek", OTHER, 40)]
 
 
+async def test_what_is_paused_stays_so_when_fausts_own_queue_has_room_again(consumer):
+    consumer.on_buffer_full(OTHER)
+    consumer.pause_partitions([OTHER])
+    consumer.on_buffer_drop(OTHER)
+    await delivered(consumer)
+    consumer.resume_partitions([OTHER])
+    await delivered(consumer)
+    assert consumer._thread.asked == [{READINGS}, {READINGS, OTHER}]
+
+
 async def test_what_was_fetched_before_a_rebalance_is_neither_delivered_nor_sought_to(
     consumer, monkeypatch
 ):
