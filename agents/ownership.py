@@ -235,7 +235,7 @@ class Ownership:
 
     async def release(self) -> None:
         """Write everything within the deadline; from then on nothing is ours."""
-        owned, sources = self.owned, self.sources
+        owned, sources, devices = self.owned, self.sources, self.devices()
         self.owned, self.sources, self.restored = {}, {}, False
         if not owned:
             return
@@ -252,6 +252,7 @@ class Ownership:
         else:
             self._kept = owned
             self._settled(sources)
+            log.info("gave %d devices in partitions %s away, written", devices, sorted(owned))
         finally:
             for partition in owned.values():
                 partition.closed = True

@@ -1,4 +1,4 @@
-"""Alertmanager for tests: the real one on a free port, with the README's rules of inhibition, and
+"""Alertmanager for tests: the real one on a free port, with the documents' rules of inhibition, and
 what it has and has notified of."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.stores import program
 from tests.receiver import Receiver
 from tests.stores import Server
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+GUIDE = (Path(__file__).parent.parent / "docs/operation.md").read_text()
 CONFIG = """
 route:
   receiver: told
@@ -55,7 +55,7 @@ class Alertmanager(Server):
 
     def prepare(self) -> None:
         super().prepare()
-        (inhibit,) = re.findall(r"```yaml\n(inhibit_rules:.*?)```", README, re.DOTALL)
+        (inhibit,) = re.findall(r"```yaml\n(inhibit_rules:.*?)```", GUIDE, re.DOTALL)
         (self.folder / "am.yml").write_text(CONFIG.format(address=self._address) + inhibit)
 
     def command(self) -> list[str]:

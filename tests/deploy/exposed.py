@@ -19,6 +19,8 @@ LABEL: Final = re.compile(r'(\w+)="(?:[^"\\]|\\.)*"')
 SUFFIXES: Final = ("_bucket", "_count", "_sum")
 
 OF_PROMETHEUS: Final = {"ALERTS", "up"}
+# Labels of what is scraped, and of buckets
+OF_TARGETS: Final = frozenset({"job", "instance", "component", "namespace", "le"})
 # What stands in an expression beside metrics: texts, selectors, lists of labels, numbers with units
 BESIDE: Final = (
     r'"[^"]*"',
@@ -73,6 +75,25 @@ def metrics_of(expression: str) -> set[str]:
     for pattern in BESIDE:
         expression = re.sub(pattern, " ", expression)
     return set(re.findall(r"[A-Za-z_:][\w:]*", expression)) - WORDS
+
+
+def unknown_labels(expression: str, legend: str = "") -> set[str]:
+    """Those that are asked for, or shown, and that none of its metrics has. Of what is recorded
+    nothing is known here."""
+    labels: dict[str, frozenset[str]] = {}
+    for family in (one for found in documented().values() for one in found):
+        names = [family.name + suffix for suffix in SUFFIXES]
+        labels |= dict.fromkeys(
+            names if family.kind == "histogram" else [family.name], family.labels
+        )
+    asked = metrics_of(expression)
+    if not asked <= labels.keys():
+        return set()
+    known = OF_TARGETS.union(*(labels[name] for name in asked))
+    grouped = " ".join(re.findall(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)", expression))
+    chosen = re.findall(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"", expression)
+    shown = re.findall(r"\{\{\s*(\w+)\s*\}\}", legend)
+    return {*re.findall(r"\w+", grouped), *chosen, *shown} - known
 
 
 def samples() -> set[str]:

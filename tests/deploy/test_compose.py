@@ -17,6 +17,7 @@ import yaml
 
 from pipeline.cli import main
 from pipeline.settings import PREFIX, Settings
+from pipeline.sinks.known import SINKS
 from tests.deploy.manifests import DEPLOY, ROOT
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"
@@ -226,6 +227,38 @@ def test_prometheus_finds_whatever_has_metrics_where_it_listens(services) -> Non
     assert tellers["targets"] == ["alertmanager:9093"]
     for name in ("targets.yml", "alertmanagers.yml"):  # each in the place of one that is there
         assert (DEPLOY / "prometheus" / name).is_file()
+
+
+def test_grafana_finds_its_dashboards_and_its_prometheus(services) -> None:
+    provisioning = DEPLOY / "grafana" / "provisioning"
+    mounted = {one["target"]: one.get("source", "") for one in services["grafana"]["volumes"]}
+    assert Path(mounted["/etc/grafana/provisioning"]) == provisioning
+    (dashboards,) = _provisioned(provisioning / "dashboards", "providers")
+    assert Path(mounted[dashboards["options"]["path"]]) == DEPLOY / "grafana" / "dashboards"
+    (source,) = _provisioned(provisioning / "datasources", "datasources")
+    port = services["prometheus"]["ports"][0]["target"]
+    assert source["url"] == f"http://prometheus:{port}"
+    scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["global"]
+    assert source["jsonData"]["timeInterval"] == scraped["scrape_interval"]
+
+
+def _provisioned(folder: Path, what: str) -> list[Any]:
+    (file,) = folder.iterdir()
+    read = yaml.safe_load(file.read_text())
+    assert read.keys() == {"apiVersion", what}
+    return list(read[what])
+
+
+def test_the_example_of_the_databases_settings_is_one() -> None:
+    lines = (DEPLOY / "storage.env").read_text().splitlines()
+    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    settings = Settings.of(given)
+    assert list(given) == [
+        f"{PREFIX}{name.upper()}_{what}" for name in SINKS for what in ("URL", "DAYS")
+    ]
+    for name in SINKS:  # as it is without the line
+        days = f"{name}_days"
+        assert getattr(settings, days) == getattr(Settings(), days)
 
 
 # --- secrets ----------------------------------------------------------------------------------

@@ -10,7 +10,14 @@ from typing import Any, Final
 
 import pytest
 
-from tests.deploy.exposed import ROOT, metrics_of, needs_prometheus, promtool, samples
+from tests.deploy.exposed import (
+    ROOT,
+    metrics_of,
+    needs_prometheus,
+    promtool,
+    samples,
+    unknown_labels,
+)
 
 FOLDER: Final = ROOT / "deploy/grafana"
 DASHBOARDS: Final = sorted(FOLDER.glob("dashboards/*.json"))
@@ -59,6 +66,13 @@ def test_only_metrics_that_there_are_are_asked_for(file: Path) -> None:
         asked = metrics_of(expression)
         assert asked, expression
         assert asked <= known, (expression, asked - known)
+
+
+def test_only_labels_that_its_metrics_have_are_asked_for_and_shown(file: Path) -> None:
+    for panel in panels(file):
+        for target in panel["targets"]:
+            wrong = unknown_labels(target["expr"], target.get("legendFormat", ""))
+            assert not wrong, (panel["title"], wrong)
 
 
 def test_every_panel_has_a_place_of_its_own_a_title_and_words_that_explain_it(file: Path) -> None:

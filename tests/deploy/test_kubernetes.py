@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.names import Names
 from pipeline.settings import PREFIX, Settings
+from pipeline.sinks.known import APART
 from tests.deploy import image
 from tests.deploy.manifests import (
     KUBERNETES,
@@ -217,9 +218,9 @@ def test_the_probes_ask_what_the_process_answers_at_the_port_it_listens_on(pod: 
 def _listens_on(pod: Pod) -> int:
     if not pod.name.startswith("archive-"):
         return int(Settings().web_port)
-    from pipeline.sinks.known import SINKS
-
-    return int(Settings().archive_port) + list(SINKS).index(pod.name.removeprefix("archive-"))
+    name = pod.name.removeprefix("archive-")
+    assert pod.container["args"] == ["faust", "-A", f"pipeline.archive:{name}", "worker"]
+    return int(Settings().archive_port) + list(APART).index(name)
 
 
 @everyone
@@ -265,7 +266,8 @@ def test_selectors_find_the_pods_that_they_mean() -> None:
         "kafka": everybody,
         "web": {"web"},
         "metrics": everybody,
-        "databases": {"web", *archives},
+        "databases": {"web", *archives} - {"archive-alertmanager"},
+        "alertmanager": {"archive-alertmanager"},
     }
 
 
@@ -280,6 +282,20 @@ def test_whoever_is_allowed_nothing_is_allowed_what_it_needs() -> None:
     assert [port["port"] for port in databases["ports"]] == [
         int(re.findall(r":(\d+)/", url)[0]) for url in urls
     ]
+    (alertmanager,) = one("NetworkPolicy", "alertmanager")["spec"]["egress"]
+    (told,) = [pod for pod in pods() if pod.name == "archive-alertmanager"]
+    for address in Settings.of(told.environment).alertmanager_urls:
+        host, _, port = address.rpartition(":")
+        assert [port] == [str(allowed["port"]) for allowed in alertmanager["ports"]]
+        (there,) = [place["namespaceSelector"]["matchLabels"] for place in alertmanager["to"]]
+        assert host.endswith(f".{there['kubernetes.io/metadata.name']}.svc")
+
+
+def test_the_loss_of_a_node_ends_no_alert_at_an_alertmanager() -> None:
+    """It would, once nothing is told for the hold: pods of a lost node are waited for as long."""
+    waited = 300  # seconds; Kubernetes' own toleration of a node that doesn't answer
+    assert Settings().alertmanager_hold <= waited
+    assert one("Deployment", "archive-alertmanager")["spec"]["replicas"] == 2
 
 
 # --- secrets ----------------------------------------------------------------------------------

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.exposed import ROOT, metrics_of, needs_prometheus, promtool, samples
+from tests.deploy.exposed import (
+    OF_PROMETHEUS,
+    ROOT,
+    metrics_of,
+    needs_prometheus,
+    promtool,
+    samples,
+    unknown_labels,
+)
 
 FOLDER = ROOT / "deploy/prometheus"
 FILES = sorted(FOLDER.glob("rules/*.yml"))
@@ -129,6 +137,14 @@ def test_rules_ask_for_metrics_that_there_are() -> None:
         asked = metrics_of(rule["expr"])
         assert asked, rule
         assert asked <= known, asked - known
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_rules_ask_for_labels_that_their_metrics_have_and_tell_no_others(rule) -> None:
+    summary = rule.get("annotations", {}).get("summary", "")
+    told = re.sub(r"\$labels\.", "", summary).replace("$value", "")
+    if not OF_PROMETHEUS & metrics_of(rule["expr"]):
+        assert not unknown_labels(rule["expr"], told)
 
 
 def test_nothing_is_recorded_that_no_alert_asks_for() -> None:

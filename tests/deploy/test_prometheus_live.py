@@ -98,7 +98,8 @@ async def test_what_goes_wrong_fires_and_clears_once_it_is_mended(
 ) -> None:
     rules, readings = tmp_path / "rules.toml", prefix + "readings"
     rules.write_text(RULES.format("danger"))
-    worker = Worker(kafka.bootstrap, prefix, tmp_path, SMART_IOT_RULES=str(rules))
+    settings = {"SMART_IOT_RULES": str(rules), "SMART_IOT_VIEWERS": "1"}
+    worker = Worker(kafka.bootstrap, prefix, tmp_path, **settings)
     async with (
         aiohttp.ClientSession() as client,
         prometheus(client, tmp_path, worker.port) as watching,
@@ -124,3 +125,14 @@ async def test_what_goes_wrong_fires_and_clears_once_it_is_mended(
             assert await reload(client, worker) == 200
             await watching.clears("SmartIotRulesReloadFailed")
             assert await watching.firing() == {}
+
+            await refused(client, f"http://127.0.0.1:{worker.port}/ws/alerts/")
+            assert "turns viewers away: full" in await watching.fires("SmartIotViewersRefused")
+
+
+async def refused(client: aiohttp.ClientSession, url: str) -> None:
+    """The second of two viewers, where one may be."""
+    async with client.ws_connect(url):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+            await client.ws_connect(url)
+        assert refusal.value.status == 503

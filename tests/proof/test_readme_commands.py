@@ -1,8 +1,8 @@
-"""Every command of the README is run, as it stands there, and does what is said beside it.
+"""Every command of the documents is run, as it stands there, and does what is said beside it.
 
-The commands are taken from the README. One that has no check here fails the test, so that nobody
-can add one that nobody has run. They run in a folder of their own, in one house that the README's
-`smart-iot up --no-simulator` made; only addresses and ports are other ones.
+The commands are taken from the README and the pages of docs/. One that has no check here fails the
+test, so that nobody can add one that nobody has run. They run in a folder of their own, in one
+house that the README's `smart-iot up --no-simulator` made; only addresses and ports are other ones.
 """
 
 from __future__ import annotations
@@ -29,25 +29,20 @@ import pytest
 
 from pipeline.kafka.broker import HOST, free_port
 from pipeline.names import Names
-from tests import stores
+from tests import documents, stores
+from tests.documents import commands
 from tests.lab import Program, started, until
 from tests.proof import test_newcomer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parent.parent.parent
-README = (ROOT / "README.md").read_text()
 DEVICE = "greenhouse-7"
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def commands() -> list[str]:
-    """Each `$ …` of a console block, without its comment."""
-    lines = [line for block in blocks("console") for line in block.splitlines()]
-    return list(dict.fromkeys(re.sub(r"\s+# .*", "", line).removeprefix("$ ") for line in lines))
+    """Of the README."""
+    return [one.text for one in documents.blocks(ROOT / "README.md") if one.language == language]
 
 
 class House:
@@ -130,7 +125,7 @@ def checks(*commands: str) -> Callable[[Check], Check]:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_readme_does_what_it_says(house: House, command: str) -> None:
+def test_a_command_of_the_documents_does_what_it_says(house: House, command: str) -> None:
     assert command in CHECKS, f"nobody has run {command!r}: write a check for it"
     CHECKS[command](house, command)
 
@@ -422,6 +417,25 @@ def _fills_what_is_set(house: House, command: str) -> None:
         with house.running(command, **environment):
             device = f"{{smart-iot}}:device:{DEVICE}"
             until(lambda: stores.redis_cli(redis, "hget", device, "temperature") == "36.2", command)
+
+
+@checks(
+    "smart-iot export state.jsonl.gz",
+    "smart-iot import state.jsonl.gz --replace",
+    "SMART_IOT_TOPIC_PREFIX=v2- smart-iot import state.jsonl.gz --partitions 16",
+)
+def _brings_the_state_along(house: House, command: str) -> None:
+    house.done(f"smart-iot publish {DEVICE} temperature=36.2")
+    said = house.done("smart-iot export state.jsonl.gz")
+    (exported,) = re.findall(r"exported ([\d,]+ devices?, .*) and", said)
+    assert (house.folder / "state.jsonl.gz").exists()
+    if "--replace" in command:  # where no worker runs, and a state is
+        house.done("env SMART_IOT_TOPIC_PREFIX=spare- smart-iot import state.jsonl.gz")
+        assert "in the place of" in house.done(f"env SMART_IOT_TOPIC_PREFIX=spare- {command}")
+    elif "import" in command:
+        said = house.done(f"env {command}")
+        assert f"imported {exported}" in said
+        assert "into 16 partitions" in said
 
 
 # --- make ---------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from pipeline.sinks.webhook import Hook, signed
 from tests.pipeline.sinks.shell import event_of, record
 from tests.receiver import CUT, HANG, receiving
 
-README = (Path(__file__).parents[3] / "README.md").read_text()
+GUIDE = (Path(__file__).parents[3] / "docs/operation.md").read_text()
 AT = 1_764_000_000
 
 
@@ -155,10 +155,10 @@ async def test_a_key_that_a_header_cant_hold_is_written_otherwise():
         ({"timestamp": str(AT + 1)}, False),
     ],
 )
-def test_the_readmes_verification_takes_what_is_ours_and_nothing_else(change, holds):
+def test_the_documented_verification_takes_what_is_ours_and_nothing_else(change, holds):
     (shown,) = [
         block
-        for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+        for block in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
         if "X-Smart-IoT-Signature" in block
     ]
     space: dict[str, object] = {}
