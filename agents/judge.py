@@ -202,7 +202,7 @@ class Judge:
             if event.kind == "offline":
                 _note_silence(partition, event)
             _tally(partition, event)
-            row.outbox.append(_outgoing(partition, event, since))
+            row.outbox += (_outgoing(partition, event, since),)
         plan(self.engine, partition, row)
         if events:
             partition.undelivered += len(events)

@@ -125,7 +125,7 @@ class Ownership:
             await self.writer.tell(partition, [(row, row.outbox) for row in some])
             for row in some:
                 metrics.RESENT.inc(len(row.outbox))
-                row.outbox.clear()
+                row.outbox = ()
                 partition.dirty[row.device.id] = row
 
     async def _load(

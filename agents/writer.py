@@ -84,7 +84,7 @@ class Slice(NamedTuple):
     """Rows in their newest state, and what has to be out with them."""
 
     rows: list[Encoded]
-    announced: list[tuple[Row, list[Outgoing]]]
+    announced: list[tuple[Row, tuple[Outgoing, ...]]]
     windows: list[ClosedWindow]
     rejected: list[Rejection]
 
@@ -321,7 +321,7 @@ def take_slice(
         if covered is not None:
             row.leave_to_partition(covered)
         if row.outbox:
-            part.announced.append((row, list(row.outbox)))
+            part.announced.append((row, row.outbox))
     partition.undelivered = len(partition.urgent)
     return part
 
@@ -348,5 +348,5 @@ def settle_outboxes(
 ) -> None:
     """The broker has these events: clear them, and write those rows again, some time."""
     for row, events in announced:
-        del row.outbox[: len(events)]
+        row.outbox = row.outbox[len(events) :]
         partition.dirty[row.device.id] = row

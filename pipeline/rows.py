@@ -58,7 +58,8 @@ def wins(value: bytes | None, known: bytes | None) -> bool:
 
 class Row:
     """A device, the last offset of each consumed topic that is applied to it, and the events it has
-    decided that nobody has yet. Every reading looks here: three numbers lie nearer than a list."""
+    decided that nobody has yet. Every reading looks here: three numbers lie nearer than a list.
+    Most devices of a million have no event that waits, and keep no list for it."""
 
     __slots__ = (
         "applied_check", "applied_command", "applied_reading", "device", "foreign", "outbox",
@@ -69,7 +70,7 @@ class Row:
         self,
         device: Device,
         applied: list[int],
-        outbox: list[Outgoing],
+        outbox: tuple[Outgoing, ...] = (),
         foreign: dict[int, Place] | None = None,
     ) -> None:
         self.device = device
@@ -114,7 +115,7 @@ class Row:
         return cls(
             Device.unpack(key, device),
             applied_of(content),
-            [Outgoing(*event) for event in outbox],
+            tuple(Outgoing(*event) for event in outbox),
             foreign,
         )
 

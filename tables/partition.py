@@ -204,4 +204,4 @@ class Partition:
 
 
 def new_row(device_id: str) -> Row:
-    return Row(Device(device_id), list(NOTHING), [])
+    return Row(Device(device_id), list(NOTHING))

@@ -61,7 +61,7 @@ class Device:
         self.window_end = UNKNOWN
         self.gaps: offline.Gaps = array("d")
         self.oldest = 0
-        self.recent: list[int] = []
+        self.recent: list[int] | None = None
         self.lag: Lag | None = None
         self.trusted = False
         self.windows: list[Window] | None = None
@@ -232,7 +232,7 @@ class Device:
         """Plain values, cheap to serialise; the first tells their layout."""
         return [
             VERSION, self.retired, self.last_seen, self.time, self.readings, self.values,
-            list(offline.in_order(self.gaps, self.oldest)), list(self.recent),
+            list(offline.in_order(self.gaps, self.oldest)), list(self.recent or ()),
             None if self.alerts is None else self.alerts.pack(),
             None if self.hashes is None else list(self.hashes), self.dense_since, self.trusted,
             None if self.lag is None else self.lag.pack(),
@@ -250,7 +250,7 @@ class Device:
         device.readings = row[4]
         device.remember(row[5])
         device.gaps = array("d", row[6])
-        device.recent = list(row[7])
+        device.recent = list(row[7]) or None
         device.alerts = None if row[8] is None else Alerts.unpack(device_id, row[8])
         if row[0] == 1:
             device.hashes = None

@@ -254,6 +254,9 @@ class Engine:
         """Whether the very same reading is among the last ones; if not it is now."""
         key = _fingerprint(reading)
         recent = device.recent
+        if recent is None:
+            device.recent = [key]
+            return False
         if key in recent:
             return True
         recent.append(key)

@@ -50,7 +50,7 @@ def fired(seq: int = 1) -> Outgoing:
 
 def dirty(owned: Partition, device_id: str, *events: Outgoing) -> Row:
     row = owned.row(device_id)
-    row.outbox += events
+    row.outbox += tuple(events)
     owned.dirty[device_id] = row
     return row
 
@@ -104,7 +104,7 @@ async def test_a_row_goes_out_with_its_outbox_and_again_without_it(app, writer):
     owned = partition()
     row = dirty(owned, "attic", fired(1), fired(2))
     await writer.flush([owned])
-    assert row.outbox == []
+    assert row.outbox == ()
     assert [record.value for record in app.producer.to(app.names.alerts)] == [
         *(b'{"seq": 1}', b'{"seq": 2}'),
     ]
@@ -130,7 +130,7 @@ async def test_what_has_decided_an_event_is_written_and_announced_without_waitin
         *(app.names.alerts, app.names.alerts_open),
     ]
     assert [record.key for record in app.producer.to(app.names.changelog)] == [b"attic"]
-    assert (row.outbox, list(owned.dirty), len(owned.pending)) == ([], ["cellar", "attic"], 1)
+    assert (row.outbox, list(owned.dirty), len(owned.pending)) == ((), ["cellar", "attic"], 1)
     await writer.announce([owned])
     assert app.producer.to(app.names.alerts)[1:] == []
     await writer.flush([owned])
@@ -441,7 +441,7 @@ async def test_what_is_told_again_is_no_hole_though_what_was_told_went_out_in_se
 
 
 async def test_an_owner_writes_over_what_an_older_one_wrote_late(app, writer, hole):
-    hole.append(Theirs(0, b"cellar", Row(Device("cellar"), [9, -1, -1], []).packed(6)))
+    hole.append(Theirs(0, b"cellar", Row(Device("cellar"), [9, -1, -1]).packed(6)))
     app.producer.next[app.names.changelog] = 1
     owned = partition()
     owned.generation = 7

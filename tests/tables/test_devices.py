@@ -32,12 +32,12 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
 def row_of(device_id: str, applied: int, temperature: float = 36.0) -> Row:
     device = Device(device_id)
     Engine().reading(device, Reading(device_id, None, T0, {"temperature": temperature}), T0, 0.0)
-    return Row(device, [applied, -1, -1], [])
+    return Row(device, [applied, -1, -1])
 
 
 def test_a_row_comes_back_as_it_was_with_its_outbox():
     row = row_of("attic", 17)
-    row.outbox.append(Outgoing("temperature-high", "id", 1, True, b"{}"))
+    row.outbox = (Outgoing("temperature-high", "id", 1, True, b"{}"),)
     packed = row.packed(generation=4)
     again = Row.unpacked("attic", msgspec.msgpack.decode(packed))
     assert again.packed(4) == packed

@@ -108,7 +108,7 @@ def newer(value: bytes) -> bytes:
 
 
 def row(device_id: str, generation: int = 1) -> bytes:
-    return Row(Device(device_id), list(NOTHING), []).packed(generation)
+    return Row(Device(device_id), list(NOTHING)).packed(generation)
 
 
 @pytest.mark.parametrize(

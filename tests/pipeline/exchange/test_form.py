@@ -18,7 +18,7 @@ from pipeline.rules.version import NewerState
 
 HEAD = Head(1, "0.1.0", "2026-11-26T07:00:00Z", "cluster", "", 2, {"readings": "id"})
 OWN = Own(0, PartitionRow(4, [7, -1, -1], PartitionClock(), 1, 0, {}, 0.0, []).packed())
-ATTIC = Held("attic", 0, Row(Device("attic"), list(NOTHING), []).packed(3))
+ATTIC = Held("attic", 0, Row(Device("attic"), list(NOTHING)).packed(3))
 EVENT = b'{"alert_id":"a","seq":3,"device_id":"attic","rule":"hot","value":36.20}'
 WHOLE: list[Line] = [HEAD, OWN, ATTIC, End(1, 0)]
 

@@ -44,7 +44,7 @@ def moving(before: int, after: int, topics: dict[str, str] = IDS, **more: Any) -
 def held(device_id: str, before: int = 4, **more: Any) -> Held:
     device = Device(device_id)
     Engine().reading(device, Reading(device_id, None, T0, {"temperature": 36.0}), T0, 0.0)
-    row = Row(device, [17, 4, 2], [Outgoing("hot", "id", 1, True, b"{}")], {3: (0, 900)})
+    row = Row(device, [17, 4, 2], (Outgoing("hot", "id", 1, True, b"{}"),), {3: (0, 900)})
     return Held(device_id, home_of(device_id, before), row.packed(3), **more)
 
 

@@ -45,7 +45,7 @@ class Changelog:
         device = Device(device_id)
         reading = Reading(device_id, None, T0, {"temperature": temperature})
         Engine().reading(device, reading, T0, 0.0)
-        await self.raw(device_id.encode(), Row(device, [applied, -1, -1], []).packed(1))
+        await self.raw(device_id.encode(), Row(device, [applied, -1, -1]).packed(1))
 
     async def raw(self, key: bytes, value: bytes | None) -> None:
         await self._producer.send_and_wait(self.topic, value, key)
@@ -248,7 +248,7 @@ async def test_those_who_ask_together_share_one_listing() -> None:
     fleet = Fleet()
     device = Device("attic")
     Engine().reading(device, Reading("attic", None, T0, {"co2": 1.0}), T0, 0.0)
-    fleet.apply(0, b"attic", Row(device, [1, -1, -1], []).packed(1))
+    fleet.apply(0, b"attic", Row(device, [1, -1, -1]).packed(1))
     listing = Listing(of_fleet(fleet, show))
     assert set(await asyncio.gather(*(listing.body() for _ in range(20)))) == {b"[{}]"}
     assert made == 1

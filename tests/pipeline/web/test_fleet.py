@@ -24,7 +24,7 @@ def device(gap: float = 10.0, readings: int = 9, **values: float) -> Device:
 
 
 def row(of: Device, generation: int = 1, applied: int = 1) -> bytes:
-    return Row(of, [applied, -1, -1], []).packed(generation)
+    return Row(of, [applied, -1, -1]).packed(generation)
 
 
 def clock(at: float, live: bool) -> bytes:

@@ -357,7 +357,7 @@ async def fill(settings: Settings) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap)
     await producer.start()
     try:
-        row = Row(device, [1, -1, -1], []).packed(1)
+        row = Row(device, [1, -1, -1]).packed(1)
         await producer.send_and_wait(names.changelog, row, b"attic")
         await producer.send_and_wait(names.changelog, partition.packed(), PARTITION_KEY)
         for window in closing.take_closed():
