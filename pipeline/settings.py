@@ -169,7 +169,9 @@ class Settings:
         "", "where the newest of every device goes: redis://:password@host/0", secret=True
     )
     redis_days: int = _setting(
-        7, "days without a reading after which Redis forgets a device", whole(1)
+        7,
+        "days without a reading after which Redis forgets a device: as `retire_after` in the rules",
+        whole(1),
     )
     archive_port: int = _setting(
         8001, "port of the first archive's /metrics, the others take the next; 0: any", PORT

@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # its driver needs not be there
 
 DAY: Final = 86_400
 RANGES: Final = {"1h": 3_600.0, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "365d": 365 * DAY}
+REMEMBERED: Final = 7 * DAY  # of the whole fleet; `series` keeps a day more
 BUCKETS: Final = 400  # of a metric, at the most
 WIDTHS: Final = (10, 30, 60, 300, 600, 1_800, 3_600, 10_800, 21_600, 86_400)  # seconds of a bucket
 EASE: Final = 1.0  # what was missed is read with half of the time
@@ -68,6 +69,10 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True, rename={"since": "from", 
     since: Annotated[Time, msgspec.Meta(description="from when on the answer is whole")]
     until: Time
     seconds: Annotated[int, msgspec.Meta(ge=1, description="of a bucket")]
+    ranges: Annotated[
+        list[str],
+        msgspec.Meta(description="each `range` that statistics are kept for; others are cut short"),
+    ]
     metrics: dict[str, MetricStats]
 
 
@@ -120,6 +125,7 @@ class Statistics(Follower):
         super().__init__(settings, topic, "windows", first, WINDOWS_KEPT, most=kept, ease=EASE)
         self._kept = kept
         self._past = past
+        self._ranges = ranges_of(settings, past)
         self._widest = 1
         self.series = Series(kept)
         self.sums = Sums()
@@ -175,6 +181,7 @@ class Statistics(Follower):
             since=iso(since),
             until=iso(span.until),
             seconds=seconds,
+            ranges=self._ranges,
             metrics=await _metrics(parts, span, seconds),
         )
 
@@ -218,6 +225,12 @@ class Statistics(Follower):
     def _walk(self, devices: list[str], metric: str, since: float) -> Iterator[Part]:
         for device in devices:
             yield from self.series.walk(device, metric, since)
+
+
+def ranges_of(settings: Settings, past: Past | None) -> list[str]:
+    """Those that are no longer than what is kept: here, or in MySQL."""
+    stored = 0 if past is None else settings.mysql_days * DAY or float("inf")
+    return [name for name, seconds in RANGES.items() if seconds <= max(REMEMBERED, stored)]
 
 
 async def _metrics(

@@ -15,7 +15,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,32 +40,45 @@ BARN = {"headers": {"Authorization": "Bearer of-the-barn"}}
 TOKENS = parse('[{"token": "of-the-barn", "name": "barn", "devices": ["barn/*", "[gh]all?1"]}]')
 
 
+class Past(Writing):
+    """A MySQL, what writes to it as an archive does, and views that ask it."""
+
+    def __init__(self, mariadb: MariaDB, log: AlertLog, settings: Settings) -> None:
+        self.settings = replace(settings, mysql_url=mariadb.url)
+        super().__init__(MySQL(self.settings))
+        self._log = log
+
+    async def tell(self, *events: dict[str, Any]) -> None:
+        """On the topic, and kept."""
+        await self._log.tell(*events)
+        await self.keep(*events)
+
+    async def keep(self, *events: dict[str, Any], at: float = NOW) -> None:
+        begin = self.stands.get(("alerts", 0)) or 0
+        await self.write(*(record(EVENT, begin + n, one) for n, one in enumerate(events)), at=at)
+
+    async def keep_windows(self, told: Sequence[dict[str, Any]], at: float = NOW) -> None:
+        await self.write(*(record(WINDOW, n, one) for n, one in enumerate(told)), at=at)
+
+    @asynccontextmanager
+    async def forgetful(self, **more: Any) -> AsyncIterator[Site]:
+        """A view that reads the newest event of each partition, and the last window; and asks."""
+        settings = replace(self.settings, windows_kept=1, **more)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(history, "KEPT", 3)
+            async with running(settings) as site:
+                await site.until_ready()
+                await until_known(site, **(BARN if settings.tokens else {}))
+                yield site
+
+
 @pytest.fixture
-async def kept(mariadb: MariaDB) -> AsyncIterator[Writing]:
-    """An empty MySQL, and what writes to it as an archive does."""
+async def past(mariadb: MariaDB, log: AlertLog, settings: Settings) -> AsyncIterator[Past]:
     mariadb.empty()
-    sink = MySQL(Settings(mysql_url=mariadb.url))
-    await sink.migrate()
-    yield Writing(sink)
-    await sink.close()
-
-
-async def keep(kept: Writing, events: Sequence[dict[str, Any]]) -> None:
-    begin = kept.stands.get(("alerts", 0)) or 0
-    await kept.write(*(record(EVENT, begin + n, one) for n, one in enumerate(events)), at=NOW)
-
-
-@asynccontextmanager
-async def forgetful(
-    settings: Settings, mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch, **more: Any
-) -> AsyncIterator[Site]:
-    """A view that reads the newest event of each partition, and the last window; and asks."""
-    monkeypatch.setattr(history, "KEPT", 3)
-    settings = replace(settings, mysql_url=mariadb.url, windows_kept=1, **more)
-    async with running(settings) as site:
-        await site.until_ready()
-        await until_known(site, **(BARN if settings.tokens else {}))
-        yield site
+    past = Past(mariadb, log, settings)
+    await past.sink.migrate()
+    yield past
+    await past.sink.close()
 
 
 async def until_known(site: Site, path: str = "/api/alerts/", **more: Any) -> None:
@@ -119,16 +131,8 @@ ASKED = [
 ]
 
 
-async def test_whoever_keeps_it_the_history_is_the_same(
-    log: AlertLog,
-    settings: Settings,
-    kept: Writing,
-    mariadb: MariaDB,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    told = alerts_of_many_kinds()
-    await log.tell(*told)
-    await keep(kept, told)
+async def test_whoever_keeps_it_the_history_is_the_same(past: Past, settings: Settings) -> None:
+    await past.tell(*alerts_of_many_kinds())
     async with running(settings) as site:
         await site.until_ready()
         await until_known(site)
@@ -136,7 +140,7 @@ async def test_whoever_keeps_it_the_history_is_the_same(
         whole = (await site.get("/api/alerts/"))[1]
         stories = {f"a{n}": (await site.get(f"/api/alerts/a{n}/"))[1] for n in range(40)}
     assert (whole["source"], sum(map(len, expected[""]))) == ("topic", 40)
-    async with forgetful(settings, mariadb, monkeypatch) as site:
+    async with past.forgetful() as site:
         for query, ids in expected.items():
             assert await pages(site, query) == ids, query
         page = (await site.get("/api/alerts/"))[1]
@@ -153,16 +157,11 @@ async def test_whoever_keeps_it_the_history_is_the_same(
 
 
 async def test_what_the_archive_has_not_written_yet_is_the_topics(
-    log: AlertLog,
-    settings: Settings,
-    kept: Writing,
-    mariadb: MariaDB,
-    monkeypatch: pytest.MonkeyPatch,
+    log: AlertLog, past: Past
 ) -> None:
     old = [event(f"old{n}", started_at=at(n)) for n in range(3)]
-    await log.tell(*old, event("hot", started_at=at(9)))
-    await keep(kept, [*old, event("hot", started_at=at(9))])
-    async with forgetful(settings, mariadb, monkeypatch) as site:
+    await past.tell(*old, event("hot", started_at=at(9)))
+    async with past.forgetful() as site:
         over = resolved("hot", 2, started_at=at(9), resolved_at=at(10))
         await log.tell(over, event("new", started_at=at(11)))
 
@@ -179,31 +178,26 @@ async def test_what_the_archive_has_not_written_yet_is_the_topics(
 
 
 async def test_a_question_that_takes_mysql_too_long_holds_up_no_other(
-    log: AlertLog,
-    settings: Settings,
-    kept: Writing,
-    mariadb: MariaDB,
-    monkeypatch: pytest.MonkeyPatch,
+    log: AlertLog, past: Past, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = [event(f"a{n}", started_at=at(n)) for n in range(9)]
     await log.tell(*told)
-    await keep(kept, [event("past", started_at=at(0)), *told])
+    await past.keep(event("past", started_at=at(0)), *told)
     slowly = "SELECT SLEEP(9) FROM alert_events WHERE alert_id = %s LIMIT %s"
-    with monkeypatch.context() as patch:
-        patch.setattr("pipeline.web.queries.EVENTS", slowly)
-        patch.setattr("pipeline.web.past.LIMITS", {**LIMITS, "init_command": AT_ONCE})
-        async with forgetful(settings, mariadb, monkeypatch) as site:
-            failed = questions("failed")
-            assert (await site.get("/api/alerts/past/"))[0] == 503
-            assert questions("failed") == failed + 1
-            assert (await site.get("/api/alerts/"))[1]["source"] == "mysql"
+    monkeypatch.setattr("pipeline.web.queries.EVENTS", slowly)
+    monkeypatch.setattr("pipeline.web.past.LIMITS", {**LIMITS, "init_command": AT_ONCE})
+    async with past.forgetful() as site:
+        failed = questions("failed")
+        assert (await site.get("/api/alerts/past/"))[0] == 503
+        assert questions("failed") == failed + 1
+        assert (await site.get("/api/alerts/"))[1]["source"] == "mysql"
 
 
 async def test_who_acknowledges_what_mysql_alone_knows_to_be_resolved_is_told_so(
-    log: AlertLog, settings: Settings, kept: Writing, mariadb: MariaDB
+    past: Past,
 ) -> None:
-    await keep(kept, [resolved("over", 2), event("hot")])
-    async with running(replace(settings, mysql_url=mariadb.url)) as site:
+    await past.keep(resolved("over", 2), event("hot"))
+    async with running(past.settings) as site:
         await site.until_ready()
         await until_known(site)
         for alert_id, status in (("over", 409), ("hot", 404), ("none", 404)):
@@ -212,36 +206,24 @@ async def test_who_acknowledges_what_mysql_alone_knows_to_be_resolved_is_told_so
                 assert answer.status == status
 
 
-async def test_it_is_said_since_when_the_history_is_whole(
-    log: AlertLog,
-    settings: Settings,
-    kept: Writing,
-    mariadb: MariaDB,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_it_is_said_since_when_the_history_is_whole(log: AlertLog, past: Past) -> None:
     told = [event(f"a{n}", started_at=at(n)) for n in range(9)]
     await log.tell(*told)
-    await keep(kept, told[:5])
-    async with forgetful(settings, mariadb, monkeypatch) as site:
+    await past.keep(*told[:5])
+    async with past.forgetful() as site:
         known = (await site.get("/api/alerts/"))[1]["since"]
         assert known > iso(NOW)  # the archive isn't proven to have come so far
-        await kept.write(*(record(EVENT, n, told[n]) for n in range(5, 9)), at=time.time() + 900)
+        await past.keep(*told[5:], at=time.time() + 900)
         assert (await site.get("/api/alerts/"))[1]["since"] == iso(int(NOW))
 
 
-async def test_a_token_for_some_devices_is_told_of_those_alone(
-    log: AlertLog,
-    settings: Settings,
-    kept: Writing,
-    mariadb: MariaDB,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_token_for_some_devices_is_told_of_those_alone(log: AlertLog, past: Past) -> None:
     names = ["barn/1", "hall_1", "hallo_1", "gall/1", "cellar", "*fleet", "Barn/1"]
     told = [event(name, device_id=name, started_at=at(n)) for n, name in enumerate(names)]
     # what is newest in each partition must not be one of those that are looked for
     await log.tell(*told, *(event(f"z{n}", device_id=f"z{n}") for n in range(20)))
-    await keep(kept, told)
-    async with forgetful(settings, mariadb, monkeypatch, tokens=TOKENS) as site:
+    await past.keep(*told)
+    async with past.forgetful(tokens=TOKENS) as site:
         status, page = await site.get("/api/alerts/", **BARN)
         assert [one["device_id"] for one in page["alerts"]] == ["gall/1", "hall_1", "barn/1"]
         assert (status, page["source"]) == (200, "mysql")
@@ -280,30 +262,30 @@ RANGES = ["range=1h", "range=24h", "range=7d", "range=30d", f"from={NOW - 9e5:.0
 @pytest.mark.parametrize("tokens", [(), TOKENS], ids=["all", "some"])
 async def test_whoever_keeps_them_statistics_are_the_same(
     windows: Windows,  # noqa: F811
+    past: Past,
     settings: Settings,
-    kept: Writing,
-    mariadb: MariaDB,
     monkeypatch: pytest.MonkeyPatch,
     tokens: Any,
 ) -> None:
-    told, wall = of_twenty_days(), NOW
+    told, more = of_twenty_days(), BARN if tokens else {}
     await tell(windows, told)
-    await kept.write(*(record(WINDOW, n, one) for n, one in enumerate(told)), at=wall)
-    settings, more = replace(settings, tokens=tokens), BARN if tokens else {}
-    monkeypatch.setattr("pipeline.web.stats.time.time", lambda: wall)
+    await past.keep_windows(told)
+    monkeypatch.setattr("pipeline.web.stats.time.time", lambda: NOW)
     queries = [f"/api/stats/?{span}{what}" for span in RANGES for what in SUMMED]
 
-    async with running(settings) as site:
+    async with running(replace(settings, tokens=tokens)) as site:
         await until_known(site, "/api/stats/", **more)
         expected = {query: await site.get(query, **more) for query in queries}
     sources = set()
-    async with forgetful(settings, mariadb, monkeypatch) as site:
+    async with past.forgetful(tokens=tokens) as site:
         await until_known(site, "/api/stats/", **more)
         for query, (status, whole) in expected.items():
             found, answer = await site.get(query, **more)
             assert found == status, query
             if status == 200:
                 assert whole["source"] == "topic"
+                assert whole["ranges"] == ["1h", "24h", "7d"]
+                assert answer["ranges"] == ["1h", "24h", "7d", "30d", "365d"]
                 sources.add(answer["source"])
                 assert answer["metrics"] == whole["metrics"], query
                 assert answer["seconds"] == whole["seconds"]
@@ -313,15 +295,12 @@ async def test_whoever_keeps_them_statistics_are_the_same(
 
 async def test_what_an_archive_that_is_late_leaves_out_is_not_said_to_be_whole(
     windows: Windows,  # noqa: F811
-    settings: Settings,
-    kept: Writing,
-    mariadb: MariaDB,
-    monkeypatch: pytest.MonkeyPatch,
+    past: Past,
 ) -> None:
     told = of_twenty_days()
     await tell(windows, told[-30:])
-    await kept.write(*(record(WINDOW, n, one) for n, one in enumerate(told)), at=NOW - 7_200)
-    async with forgetful(settings, mariadb, monkeypatch) as site:
+    await past.keep_windows(told, at=NOW - 7_200)
+    async with past.forgetful() as site:
         await until_known(site, "/api/stats/")
         _, answer = await site.get("/api/stats/?range=30d")
         assert answer["source"] == "mysql"
@@ -331,18 +310,10 @@ async def test_what_an_archive_that_is_late_leaves_out_is_not_said_to_be_whole(
 
 @pytest.mark.parametrize("how", ["dead", "stopped", "silent", "refuses", "without tables"])
 async def test_without_mysql_the_topics_are_asked_soon_and_nothing_else_waits(
-    log: AlertLog,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
-    how: str,
-    mariadb: MariaDB,
-    kept: Writing,
-    tmp_path: Path,
+    past: Past, mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(asking, "PAUSE", 0.3)
-    told = [event(f"a{n}", started_at=at(n)) for n in range(9)]
-    await log.tell(*told)
-    await keep(kept, told)
+    await past.tell(*(event(f"a{n}", started_at=at(n)) for n in range(9)))
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         url = mariadb.url
         if how == "silent":  # takes connections and says nothing
@@ -355,7 +326,7 @@ async def test_without_mysql_the_topics_are_asked_soon_and_nothing_else_waits(
             url = mariadb.url.replace("root@", "nobody:wrong@")
         monkeypatch.setattr(history, "KEPT", 3)
         failed = questions("failed")
-        async with running(replace(settings, mysql_url=url)) as site:
+        async with running(replace(past.settings, mysql_url=url)) as site:
             await site.until_ready()
             await until_known(site)
 
@@ -410,11 +381,7 @@ def questions(outcome: str) -> float:
 
 
 async def test_a_search_that_finds_little_ends_and_goes_on_where_it_was(
-    log: AlertLog,
-    settings: Settings,
-    kept: Writing,
-    mariadb: MariaDB,
-    monkeypatch: pytest.MonkeyPatch,
+    log: AlertLog, past: Past, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.web.queries.SLICE", 4)
     monkeypatch.setattr("pipeline.web.queries.STEP", 6)
@@ -422,8 +389,8 @@ async def test_a_search_that_finds_little_ends_and_goes_on_where_it_was(
     names = ["barn", *["darn"] * 10, "barn"]
     told = [event(f"a{n}", device_id=name, started_at=at(n)) for n, name in enumerate(names)]
     await log.tell(*(event(f"z{n}", device_id=f"z{n}") for n in range(20)))
-    await keep(kept, told)
-    async with forgetful(settings, mariadb, monkeypatch) as site:
+    await past.keep(*told)
+    async with past.forgetful() as site:
         found = await pages(site, "device=[b]arn")  # LIKE finds as much as `?arn`
         assert [one for page in found for one in page] == ["a11", "a0"]
         assert len(found) > 2  # some found nothing, and said where to go on

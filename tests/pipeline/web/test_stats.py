@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -16,7 +16,8 @@ from pipeline.names import Names
 from pipeline.records import iso
 from pipeline.settings import Settings
 from pipeline.shapes import ClosedWindow
-from pipeline.web.stats import Span
+from pipeline.web.past import Past
+from pipeline.web.stats import Span, ranges_of
 from tests.lab import create
 from tests.pipeline.web.alert_log import AlertLog
 from tests.pipeline.web.conftest import Site, metric, running, until
@@ -211,6 +212,24 @@ def test_a_bucket_is_as_wide_as_its_windows_and_no_chart_has_too_many(
 ) -> None:
     span = Span.of(query, WALL)
     assert (span.until - span.since, span.seconds(widest)) == (length, seconds)
+
+
+@pytest.mark.parametrize(
+    ("days", "stored", "longest"),
+    [
+        (365, False, "7d"),
+        (365, True, "365d"),
+        (0, True, "365d"),  # for ever
+        (364, True, "30d"),
+        (30, True, "30d"),
+        (3, True, "7d"),  # the view keeps more itself
+    ],
+)
+def test_ranges_are_kept_that_are_no_longer_than_what_is(
+    days: int, stored: bool, longest: str
+) -> None:
+    past = cast(Past, object()) if stored else None
+    assert ranges_of(Settings(mysql_days=days), past)[-1] == longest
 
 
 @pytest.mark.parametrize(

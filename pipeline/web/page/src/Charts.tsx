@@ -3,16 +3,18 @@ import { useState } from "react";
 
 import { Chart } from "./Chart";
 import type { Mark } from "./drawing";
-import { usePoll } from "./hooks";
+import { clock } from "./format";
+import { type Polled, usePoll } from "./hooks";
 import { trails } from "./model";
 import { useStore } from "./store";
-import { linesOf, type Bucket, byUse, statistics, unitOf } from "./wire";
-import { useWords } from "./words";
+import { linesOf, type Bucket, byUse, type Statistics, statistics, unitOf } from "./wire";
+import { useWords, type Words } from "./words";
 
 const POLL = 30_000, RULES_POLL = 300_000; // ms
 const AT_A_GLANCE = 3; // metrics of the fleet
-const RANGES = { "1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000 };
-const SAID = { "1h": "hour", "24h": "day", "7d": "week" } as const;
+const RANGES = { "1h": 3_600_000, "24h": 86_400_000, "7d": 604_800_000, "30d": 2_592_000_000 };
+const SAID = { "1h": "hour", "24h": "day", "7d": "week", "30d": "month" } as const;
+const USUAL: readonly string[] = ["1h", "24h", "7d"]; // of which every server keeps some
 
 type Range = keyof typeof RANGES;
 
@@ -28,25 +30,29 @@ export function Charts({ device, marks }: { device: string | null; marks?: reado
   const [range, setRange] = useState<Range>(device === null ? "24h" : "1h");
   const [all, setAll] = useState(device !== null);
   const of = device === null ? "" : `device=${encodeURIComponent(device)}`;
-  const stats = usePoll(`api/stats/?range=${range}${of && `&${of}`}`, POLL, statistics);
+  const path = `api/stats/?range=${range}${of && `&${of}`}`;
+  const stats = usePoll(path, POLL, statistics);
   const rules = usePoll(`api/rules/${of && `?${of}`}`, RULES_POLL, linesOf);
 
   const known: Drawn[] = stats.data?.metrics ?? [];
   const drawn = [...known, ...onlyTrails(device, known)].sort(byUse);
+  const offered = [...USUAL, range, ...(stats.data?.ranges ?? [])];
   const shown = all ? drawn : drawn.slice(0, AT_A_GLANCE);
   const to = stats.data && Number.isFinite(stats.data.to) ? stats.data.to : Date.now();
+  const from = to - RANGES[range];
+  const asked = stats.of === path ? from : to; // no more than it answers, while another one is on its way
   return (
     <section className="card charts" aria-labelledby="charts-title">
       <div className="bar">
         <h2 id="charts-title" title={device === null ? spoken.wholeFleet : undefined}>{spoken.charts}</h2>
-        <p className="note">{shown.length || !stats.missing ? note(stats.problem, stats.missing, spoken) : ""}</p>
+        <p className="note">{shown.length || !stats.missing ? note(stats, asked, spoken) : ""}</p>
         {drawn.length > AT_A_GLANCE && device === null && (
           <button type="button" className="quiet" aria-expanded={all} onClick={() => setAll(!all)}>
             {all ? spoken.fewer : spoken.moreMetrics(drawn.length - AT_A_GLANCE)}
           </button>
         )}
         <div className="ranges" role="group" aria-label={spoken.range}>
-          {(Object.keys(RANGES) as Range[]).map((one) => (
+          {(Object.keys(RANGES) as Range[]).filter((one) => offered.includes(one)).map((one) => (
             <button key={one} type="button" aria-pressed={one === range} aria-label={spoken[`${SAID[one]}Long`]}
               onClick={() => setRange(one)}>{spoken[SAID[one]]}</button>
           ))}
@@ -56,7 +62,7 @@ export function Charts({ device, marks }: { device: string | null; marks?: reado
         <div className="panels">
           {shown.map(({ name, unit, buckets }) => (
             <Chart key={name} metric={name} unit={unit || unitOf(name)} buckets={buckets} seconds={stats.data?.seconds ?? 300}
-              from={to - RANGES[range]} to={to} lines={rules.data?.get(name) ?? []} marks={marksOf(marks, name)}
+              from={from} to={to} lines={rules.data?.get(name) ?? []} marks={marksOf(marks, name)}
               trail={device === null ? [] : trails.of(device, name)} />
           ))}
         </div>
@@ -79,7 +85,9 @@ function marksOf(marks: readonly Mark[] | undefined, name: string): readonly Mar
   return marks?.filter(({ metric }) => metric === null || metric === name) ?? [];
 }
 
-function note(problem: string | null, missing: boolean, spoken: { noStats: string; noAnswer: string }): string {
+/** What is wrong, or where the answer begins, if that is later than what was asked for. */
+function note({ problem, missing, data }: Polled<Statistics>, asked: number, spoken: Words): string {
   if (missing) return spoken.noStats;
-  return problem === null ? "" : problem || spoken.noAnswer;
+  if (problem !== null) return problem || spoken.noAnswer;
+  return data && data.from > asked + data.seconds * 1_000 ? spoken.wholeSince(clock(data.from)) : "";
 }

@@ -8,6 +8,8 @@ import { useStore } from "./store";
 
 export interface Polled<T> {
   data: T | null;
+  /** The path that answered with it: another one may be asked by now. */
+  of: string | null;
   /** What the web view said against it; empty where it said nothing at all. */
   problem: string | null;
   /** It knows no such path, or nothing under it. */
@@ -18,7 +20,7 @@ const RARELY = 60_000; // ms between two looks at a path that isn't there
 
 /** Asks at once, then `every` so many ms, and not while nobody looks. `read` is one and the same. */
 export function usePoll<T>(path: string | null, every: number, read: (given: unknown) => T): Polled<T> {
-  const [polled, setPolled] = useState<Polled<T>>({ data: null, problem: null, missing: false });
+  const [polled, setPolled] = useState<Polled<T>>({ data: null, of: null, problem: null, missing: false });
   useStore(prefs);
   const { token } = prefs;
   useEffect(() => {
@@ -33,12 +35,12 @@ export function usePoll<T>(path: string | null, every: number, read: (given: unk
       let pause = every;
       try {
         const data = read(await get(path, stop.signal));
-        if (!stop.signal.aborted) setPolled({ data, problem: null, missing: false });
+        if (!stop.signal.aborted) setPolled({ data, of: path, problem: null, missing: false });
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
         const missing = error.status === 404;
         if (missing) pause = Math.max(every, RARELY);
-        if (!stop.signal.aborted) setPolled(({ data }) => ({ data, problem: error.message, missing }));
+        if (!stop.signal.aborted) setPolled(({ data, of }) => ({ data, of, problem: error.message, missing }));
       } finally {
         asking = false;
         if (!stop.signal.aborted) next = setTimeout(ask, pause);

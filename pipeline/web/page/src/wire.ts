@@ -54,6 +54,7 @@ export interface Statistics {
   from: number; // ms
   to: number;
   seconds: number;
+  ranges: string[]; // that the server keeps statistics for
   metrics: { name: string; unit: string; buckets: Bucket[] }[];
 }
 
@@ -157,6 +158,7 @@ export function statistics(given: unknown): Statistics {
     from: Date.parse(text(fields.from)),
     to: Date.parse(text(fields.to)),
     seconds: number(fields.seconds) ?? 300,
+    ranges: Array.isArray(fields.ranges) ? fields.ranges.map(text) : [],
     metrics,
   };
 }

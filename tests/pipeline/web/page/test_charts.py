@@ -42,6 +42,28 @@ async def test_a_devices_page_has_its_values_charts_and_alerts(
     await expect(cards(page)).to_have_count(2)
 
 
+async def test_a_month_is_offered_where_the_server_keeps_one_and_what_it_lacks_of_it_is_said(
+    log: AlertLog, site: Site, page: Page
+) -> None:
+    month = page.get_by_role("button", name="last 30 days")
+    note = page.locator(".charts .note")
+    await answers(page, "**/api/stats/?range=1h&*", statistics("hall"))
+    await page.goto(f"{site.http}/#/device/hall")
+    await expect(page.locator(".chart canvas").first).to_be_visible()
+    await expect(note).to_have_text("")
+    await expect(month).to_have_count(0)
+    await answers(page, "**/api/stats/?range=*", statistics("hall", "30d", "365d"))
+    await page.get_by_role("button", name="last 24 hours").click()
+    await expect(page.get_by_role("group", name="Range")).to_have_text("1 h24 h7 d30 d")
+    await expect(note).to_have_text(re.compile(r"^Complete since .*\d\d:\d\d"))
+    async with page.expect_request("**/api/stats/?range=30d&device=hall"):
+        await month.click()
+    await expect(month).to_have_attribute("aria-pressed", "true")
+    await page.get_by_role("button", name="Ngôn ngữ: tiếng Việt").click()
+    await expect(page.get_by_role("button", name="30 ngày qua")).to_have_text("30 ngày")
+    await expect(note).to_contain_text("Đầy đủ từ")
+
+
 async def test_where_there_are_no_statistics_the_page_says_so(
     log: AlertLog, site: Site, page: Page
 ) -> None:

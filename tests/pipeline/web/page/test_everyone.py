@@ -113,7 +113,7 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     item = {**readings(1)[0], "device_id": long, "co2": 1e300, "battery": 87}
     await answers(page, "**/api/readings/latest_all/", [item, *readings(30, offline=2)])
     await answers(page, f"**/api/readings/latest/{long.replace('/', '%2F')}/", item)
-    await answers(page, "**/api/stats/?*", statistics(None))
+    await answers(page, "**/api/stats/?*", statistics(None, "30d"))
     await answers(page, "**/api/rules/**", RULES)
     known = {"acked": True, "acked_by": "Ada", "note": "on my way", "event": "acked"}
     await log.tell(

@@ -53,7 +53,8 @@ def readings(number: int, offline: int = 0) -> list[dict[str, Any]]:
     ]
 
 
-def statistics(device: str | None) -> dict[str, Any]:
+def statistics(device: str | None, *more: str) -> dict[str, Any]:
+    """Of the last hour. `more` are ranges that are kept beside the usual ones."""
     now = time.time() // 300 * 300
     buckets = [
         {"start": iso(now - 300 * n), "count": 9, "mean": 30 + n % 5, "min": 28, "max": 36}
@@ -61,7 +62,7 @@ def statistics(device: str | None) -> dict[str, Any]:
     ]
     metrics = {name: {"unit": "°C", "buckets": buckets} for name in ("temperature", "co2")}
     whole = {"source": "topic", "device": device, "from": iso(now - 3_600), "to": iso(now)}
-    return {**whole, "seconds": 300, "metrics": metrics}
+    return {**whole, "seconds": 300, "ranges": ["1h", "24h", "7d", *more], "metrics": metrics}
 
 
 RULES = {
