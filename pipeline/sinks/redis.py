@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis as Client
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from pipeline.rules.engine import Reading
 from pipeline.settings import Settings
@@ -63,6 +63,7 @@ for _, span in ipairs(given.spans) do
     end
 end
 if written then return '' end
+redis.call('HLEN', open)
 for _, mark in ipairs(given.anew) do
     for _, field in ipairs(redis.call('HKEYS', open)) do
         if field:sub(1, #mark) == mark then redis.call('HDEL', open, field) end
@@ -142,6 +143,7 @@ class Redis:
             await self._run(spans, anew, batch.entries, at, final=not batch.refused)
             refused = list(batch.refused)
         except SinkRejected:
+            await self._run(spans, anew, [], at, final=False)  # or it is no entry's fault
             refused = batch.refused + await without_rejected(batch.entries, put)
         if refused:
             await refuse(refused)
@@ -168,10 +170,13 @@ class Redis:
         }
         keys = ["progress", "devices", "open", *(f"device:{one[0]}" for one in devices)]
         opened = [text for entry in entries if entry.kind == OPEN for text in _opened(entry)]
-        with told():
-            elsewhere = await self._script(
-                [self._key(key) for key in keys], [_pack(given), *opened]
-            )
+        try:
+            with told():
+                elsewhere = await self._script(list(map(self._key, keys)), [_pack(given), *opened])
+        except SinkUnavailable as why:
+            if entries and "WRONGTYPE" in str(why):  # of a key, and there is one for each device
+                raise SinkRejected(str(why)) from None
+            raise
         if elsewhere:
             raise Displaced(f"{elsewhere.decode()}, which is not where this batch begins")
 
@@ -240,12 +245,8 @@ _pack = msgspec.msgpack.Encoder().encode
 
 @contextmanager
 def told() -> Iterator[None]:
-    """A key of the wrong type is the entry's fault; everything else may be better later."""
+    """Whatever it is, it may be better later."""
     try:
         yield
-    except ResponseError as error:
-        if "WRONGTYPE" in str(error):
-            raise SinkRejected(str(error)) from None
-        raise SinkUnavailable(str(error)) from None
     except (RedisError, OSError) as error:
         raise SinkUnavailable(str(error) or type(error).__name__) from None

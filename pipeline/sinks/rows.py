@@ -1,12 +1,14 @@
 """Entries of a batch in, rows of MySQL's tables out. No I/O.
 
-Rows are in the order of their keys: so two archives never wait for each other in a circle.
+Rows are in the order of their keys: two archives never wait for each other in a circle, and a
+database writes neighbours one after the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final
 
 from pipeline.sinks.entries import Event, Window
@@ -35,7 +37,7 @@ def touched(events: Iterable[Entry], windows: Iterable[Window], now: datetime) -
 
 
 def event_rows(events: Iterable[Entry], now: datetime) -> list[Row]:
-    return [_event_row(entry, now) for entry in events]
+    return sorted((_event_row(entry, now) for entry in events), key=itemgetter(0, 1))
 
 
 def _event_row(entry: Entry, now: datetime) -> Row:
@@ -70,7 +72,7 @@ def window_rows(windows: Iterable[Window], now: datetime) -> list[Row]:
             *identity(window), window.count, window.mean, window.min, window.max, window.last,
             window.unit, now, window.revision,
         )
-        for window in windows
+        for window in sorted(windows, key=identity)
     ]  # fmt: skip
 
 

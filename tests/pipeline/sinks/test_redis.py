@@ -174,6 +174,18 @@ async def test_a_key_of_another_program_is_refused_and_the_rest_is_written(writi
     assert await writing.progress([READING]) == {"readings": 20}
 
 
+@pytest.mark.parametrize("key", ["progress", "devices", "open"])
+async def test_what_all_entries_share_is_no_fault_of_theirs(writing, redis_server, key):
+    redis_cli(redis_server, "set", f"{{smart-iot}}:{key}", "x")
+    batch = writing.batch(reading(0, temperature=20), record(OPEN, 0, event_of(), key="attic|hot"))
+    with pytest.raises(SinkUnavailable, match="WRONGTYPE"):
+        await writing.put(batch)
+    assert writing.refused == []
+    redis_cli(redis_server, "del", f"{{smart-iot}}:{key}")
+    assert await writing.put(batch) == []
+    assert await opened(writing) == ["attic"]
+
+
 async def test_what_is_unusable_is_left_to_the_worker_that_rejects_it(writing):
     bad = [record(READING, n, value) for n, value in enumerate([b"?", {"device_id": "x"}, None])]
     assert await writing.write(*bad, reading(3, temperature=20)) == []
