@@ -30,7 +30,16 @@ from agents.refusing import refuse
 from pipeline import metrics
 from pipeline.sinks.entries import entries_of
 from pipeline.sinks.known import sink_of
-from pipeline.sinks.sink import Batch, Displaced, Refused, Sink, SinkUnavailable, Source, Span
+from pipeline.sinks.sink import (
+    Batch,
+    Displaced,
+    Refused,
+    Sink,
+    SinkRejected,
+    SinkUnavailable,
+    Source,
+    Span,
+)
 from pipeline.streams import App, end_process
 from pipeline.supervisor import Pauses
 from pipeline.transport import Consumer
@@ -72,6 +81,7 @@ class Archive:
         self.cluster = ""
         self.problem: str | None = "the archive has not started yet"
         self._lag = Lag(app, name)
+        self._is_positioned = True
         self._naive = ZoneInfo(app.settings.naive_timezone)
         self._stored: Mapping[Source, int] = {}
         self._ends: Mapping[Source, int] = {}
@@ -101,6 +111,8 @@ class Archive:
         """Ask the database where these go on; sources are still paused."""
         sources = [(tp.topic, tp.partition) for tp in assigned if tp.topic in self.kinds]
         self._stored = {}
+        self._is_positioned = False
+        self._lag.unknown()
         if sources:
             self._ends = await ends_of(self.app, sources)
             if self.app.settings.archive_migrate == "YES":
@@ -111,6 +123,7 @@ class Archive:
         """The sources go on from what is stored, unless that is of another topic, now gone."""
         self._owner += 1
         self._releasing = False
+        self._is_positioned = True
         self._stands, self._written = {}, {}
         go_to = {}
         for tp, committed in positions.items():
@@ -262,13 +275,15 @@ class Archive:
             try:
                 while await self.sink.tidy(time.time()):  # noqa: ASYNC110  (a slice at a time)
                     await asyncio.sleep(TIDY_PAUSE)
-            except SinkUnavailable as why:
+            except (SinkUnavailable, SinkRejected) as why:  # a foreign key of somebody else's
                 log.warning("%s can't be tidied: %s", self.name, why)
 
     async def look_for_ever(self) -> None:
         """What waits, in the metrics; what doesn't, in the database."""
         while not self.app.should_stop:
             await asyncio.sleep(LOOK_EVERY)
+            if not self._is_positioned:
+                continue
             written = {source: span.end for source, span in self._written.items()}
             current = {source: written[source] for source in await self._lag.look(written)}
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from math import nan
 from typing import Final
 
 from aiokafka import TopicPartition
@@ -28,6 +29,10 @@ class Lag:
         self._app = app
         self._name = name
         self._before: dict[Source, int] = {}
+
+    def unknown(self) -> None:
+        """Until the database has said how far it is: it may be nothing, or all that Kafka has."""
+        metrics.ARCHIVE_LAG.labels(self._name).set(nan)
 
     async def look(self, written: Mapping[Source, int]) -> list[Source]:
         """Note what waits. Those of which all is written that they had at the look before."""

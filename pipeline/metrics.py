@@ -415,7 +415,7 @@ ARCHIVE_FAILURES = Counter(
 )
 ARCHIVE_LAG = Gauge(
     "smart_iot_archive_lag_records",
-    "Records of our partitions that are not written to the database, or told, yet",
+    "Records of our partitions not written to the database, or told, yet; NaN: not known yet",
     ["sink"],
     registry=ARCHIVE,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import pytest
@@ -12,12 +13,14 @@ from faust.types import TP
 
 from agents import archive as module
 from agents.archive import Archive
+from pipeline.metrics import ARCHIVE
 from pipeline.settings import Settings
 from pipeline.sinks.sink import (
     READING,
     Batch,
     Refuse,
     Refused,
+    SinkRejected,
     SinkUnavailable,
     Source,
     stands,
@@ -44,6 +47,7 @@ class Kept:
         self.poison: set[int] = set()
         self.tries = 0
         self.current_of: list[Source] = []
+        self.tidied: list[int | Exception] = []
 
     def _answer(self) -> None:
         self.tries += 1
@@ -74,7 +78,10 @@ class Kept:
         self.current_of += stands
 
     async def tidy(self, at: float) -> int:
-        return 0
+        done = self.tidied.pop(0)
+        if isinstance(done, Exception):
+            raise done
+        return done
 
     async def close(self) -> None:
         pass
@@ -229,6 +236,23 @@ async def test_what_has_waited_for_long_enough_is_written_though_it_is_little(si
     writing.cancel()
 
 
+@pytest.mark.parametrize(("rows", "size"), [(2, 1_000_000), (1_000_000, 50)])
+async def test_as_many_records_or_bytes_as_a_batch_holds_are_written_at_once(
+    sink, monkeypatch, rows, size
+):
+    monkeypatch.setattr(module, "MOST_BYTES", size)
+    archive = made(sink, archive_rows=rows, archive_wait=1_000.0)
+    await assigned(archive)
+    writing = asyncio.create_task(archive.write_for_ever())
+    await archive.take(chunk(0))  # 41 bytes
+    await asyncio.sleep(0.05)
+    assert sink.offsets == []
+    await archive.take(chunk(1))
+    await asyncio.sleep(0.05)
+    assert sink.offsets == [0, 1]
+    writing.cancel()
+
+
 async def test_what_is_given_away_is_written_before_and_what_cant_be_is_left_to_its_next_owner(
     archive, sink
 ):
@@ -309,6 +333,30 @@ async def test_an_archive_waits_at_its_start_for_a_database_that_is_away(sink):
     assert sink.tries == 4
 
 
+async def test_what_waits_isnt_said_to_be_nothing_before_the_database_says_how_far_it_is(
+    sink, monkeypatch
+):
+    monkeypatch.setattr(module, "LOOK_EVERY", 0.01)
+    archive = made(sink)
+    archive.app.consumer.ends[READINGS] = 7  # type: ignore[attr-defined]
+    looking = asyncio.create_task(archive.look_for_ever())
+    sink.away = 1_000_000
+    assigning = asyncio.create_task(assigned(archive))
+    await asyncio.sleep(0.05)
+    assert isnan(waiting())
+    sink.away = 0
+    await assigning
+    await asyncio.sleep(0.05)
+    assert waiting() == 7
+    looking.cancel()
+
+
+def waiting() -> float:
+    lag = ARCHIVE.get_sample_value("smart_iot_archive_lag_records", {"sink": "mongo"})
+    assert lag is not None
+    return lag
+
+
 async def test_a_partition_is_current_once_all_is_written_that_it_had_at_the_look_before(
     sink, monkeypatch
 ):
@@ -333,3 +381,16 @@ async def test_a_partition_is_current_once_all_is_written_that_it_had_at_the_loo
     await asyncio.sleep(0.1)
     assert sink.current_of == []
     looking.cancel()
+
+
+async def test_whatever_hinders_the_tidying_it_goes_on_later_and_until_nothing_is_left(
+    archive, sink, monkeypatch
+):
+    monkeypatch.setattr(module, "TIDY_EVERY", 0.01)
+    monkeypatch.setattr(module, "TIDY_PAUSE", 0.0)
+    sink.tidied = [SinkUnavailable("away"), SinkRejected("a foreign key"), 2_000, 7, *[0] * 1_000]
+    tidying = asyncio.create_task(archive.tidy_for_ever())
+    while len(sink.tidied) >= 1_000:
+        assert not tidying.done()
+        await asyncio.sleep(0.01)
+    tidying.cancel()
