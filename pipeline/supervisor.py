@@ -13,6 +13,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 from typing import IO
 
@@ -60,6 +61,7 @@ class Child:
     cwd: str | os.PathLike[str]
     stop_within: float  # seconds from SIGTERM to SIGKILL
     ready: Callable[[], Awaitable[bool]] = at_once
+    waited_for: float = inf  # seconds until those after it are started though it isn't ready
     keep_open: Sequence[int] = ()  # descriptors it inherits, such as a lock that it shares
     # Asked when it has died: why it can't be started again, which ends all the others too.
     hopeless: Callable[[], str | None] = lambda: None
@@ -80,8 +82,8 @@ class Pauses:
 
 @dataclass
 class Supervisor:
-    """Runs the children until SIGINT, SIGTERM or SIGHUP: each one after the one before is ready,
-    all of them ended in reverse order."""
+    """Runs the children until SIGINT, SIGTERM or SIGHUP: each one after the one before is ready, or
+    has been waited for; all of them ended in reverse order."""
 
     children: Sequence[Child]
     say: Say
@@ -118,6 +120,9 @@ class Supervisor:
         while not stop.is_set():
             if await child.ready():
                 self.say(f"{child.name} is ready after {monotonic() - started:.1f} s")
+                return True
+            if monotonic() - started >= child.waited_for:
+                self.say(f"{child.name} isn't ready yet; the others don't wait")
                 return True
             if monotonic() - said >= SAY_EVERY:
                 said = monotonic()

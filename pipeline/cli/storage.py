@@ -16,6 +16,7 @@ from pipeline.stores import LOCAL, Store
 from pipeline.supervisor import Child, Say
 
 STORE_ENDS_WITHIN = 15.0  # seconds from SIGTERM to SIGKILL
+WAITED_FOR = 15.0  # seconds: the archives of the others don't need it, and its own tries again
 
 
 def stores_of(folder: Path, settings: Settings, say: Say) -> list[Store]:
@@ -80,6 +81,7 @@ def _server(store: Store, lock: int, hopeless: Callable[[], str | None]) -> Chil
         cwd=store.folder,
         stop_within=STORE_ENDS_WITHIN,
         ready=answers,
+        waited_for=WAITED_FOR,
         keep_open=[lock],
         hopeless=hopeless,
     )

@@ -18,11 +18,12 @@ import asyncio, functools, json, os, sys
 from pathlib import Path
 from pipeline.supervisor import Child, Pauses, Supervisor
 
-def child(name, code, stop_within=10.0, waits_for=None, command=None, hopeless=None):
+def child(name, code, stop_within=10.0, waits_for=None, command=None, hopeless=None, longest=1e9):
     async def ready():
         return waits_for is None or Path(waits_for).exists()
     command = command or [sys.executable, "-u", "-c", code]
-    return Child(name, command, os.environ, ".", stop_within, ready, hopeless=lambda: hopeless)
+    why = lambda: hopeless
+    return Child(name, command, os.environ, ".", stop_within, ready, longest, hopeless=why)
 
 say = functools.partial(print, flush=True)
 children = [child(**one) for one in json.loads(sys.argv[1])]
@@ -73,6 +74,14 @@ def test_a_child_is_started_once_the_one_before_it_is_ready(tmp_path: Path) -> N
     first = {"name": "first", "code": slow, "waits_for": str(done)}
     with supervised(first, {"name": "second", "code": look}) as program:
         assert program.lines.until("first is ready:") == "second | first is ready: True"
+
+
+def test_one_that_never_gets_ready_holds_up_the_others_no_longer_than_it_is_waited_for() -> None:
+    never = {"name": "a", "code": "raise SystemExit(1)", "waits_for": "/never", "longest": 0.2}
+    with supervised(never, {"name": "b", "code": SAY_PID}) as program:
+        program.lines.until("a isn't ready yet; the others don't wait")
+        pid_of(program, "b")
+        program.lines.until("a ended with code 1; starting it again")
 
 
 def test_a_death_without_hope_ends_all_and_says_why(tmp_path: Path) -> None:
