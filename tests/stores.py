@@ -3,6 +3,7 @@ killed."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -92,13 +93,31 @@ class MariaDB(Server, LocalMariaDB):
             return list(cursor.fetchall())
 
 
+class MySQL(MariaDB):
+    """MySQL itself, whose `mysqld` a variable names: Debian has none."""
+
+    mysqld = os.environ.get("MYSQLD", "")
+
+    def _install(self) -> None:
+        command = [*self.command(), "--initialize-insecure"]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def command(self) -> list[str]:
+        return [self.mysqld, *super().command()[1:], "--mysqlx=OFF"]
+
+
+def mysql_at(folder: Path) -> MariaDB:
+    """MariaDB; with `make test-mysql` MySQL."""
+    return MySQL(folder) if MySQL.mysqld else MariaDB(folder)
+
+
 class Mongo(Server, LocalMongoDB):
     """What speaks MongoDB's protocol here; Debian has no server of MongoDB's own."""
 
     def command(self) -> list[str]:
         speaks = str(Path(sys.executable).parent / "secantusd-py")
         where = ["--port", str(self.port), "--storage-path", str(self.folder / "data")]
-        return [speaks, *where, "--standalone"]
+        return [speaks, *where, "--standalone", "--enable-test-commands"]
 
 
 S = TypeVar("S", bound=Server)

@@ -25,12 +25,11 @@ MODE: Final = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION"  # nothing
 NO_TABLE, DUPLICATE = 1146, 1062
 TOO_LONG: Final = frozenset({1969, 3024})  # MariaDB's and MySQL's own limit
 # What a row is refused for: null, range, cut, value, text, letters that its column has not, length,
-# packet, foreign keys, a trigger, JSON and checks. All else is the server's state, and may be
-# better later.
+# foreign keys, a trigger, JSON and checks. All else is the server's state, and may be better later.
 REFUSED: Final = frozenset(
     {
-        1048, 1264, 1265, 1267, 1271, 1292, 1366, 1406, 1451, 1452, 1644, 1690, 3140, 3819, 4025,
-        DUPLICATE,
+        1048, 1264, 1265, 1267, 1271, 1292, 1366, 1406, 1451, 1452, 1644, 1690, 3140, 3819, 3854,
+        4025, DUPLICATE,
     }
 )  # fmt: skip
 

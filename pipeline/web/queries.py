@@ -133,10 +133,12 @@ def _slice(
 
 
 def _before(asked: Asked, after: Place | None) -> Where:
+    """One bound and no more: of two MySQL has been seen to take the wider one."""
     where = Where()
-    if asked.until < NEVER:
-        where.add("started_at < %s", moment(asked.until))
-    if after is not None:
+    if after is None or asked.until <= after[0]:
+        if asked.until < NEVER:
+            where.add("started_at < %s", moment(asked.until))
+    else:
         at, alert_id = _sayable(after)
         where.add("started_at <= %s AND (started_at < %s OR alert_id < %s)", at, at, alert_id)
     return where

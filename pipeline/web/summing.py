@@ -62,7 +62,9 @@ def windows(cursor: Cursor, sought: Sought) -> Summed:
 def _of_fleet(cursor: Cursor, sought: Sought, metrics: Sequence[str]) -> Summed:
     parts: dict[str, list[Part]] = {}
     _sum(cursor, sought, metrics, parts)
-    since = _least(cursor, "SELECT MIN(start) FROM fleet_windows WHERE metric IN %s", metrics)
+    # grouped, an index leads to the first of each metric: else all of them are read
+    first = "SELECT MIN(start) FROM fleet_windows WHERE metric IN %s GROUP BY metric"
+    since = _least(cursor, first, metrics)
     return Summed(since, parts, stored(cursor, "windows"))
 
 
@@ -111,5 +113,4 @@ def _least(cursor: Cursor, text: str, among: Sequence[str]) -> float:
     if not among:
         return NEVER
     cursor.execute(text, (among,))
-    ((first,),) = cursor.fetchall()
-    return NEVER if first is None else seconds_of(first)
+    return min((seconds_of(at) for (at,) in cursor.fetchall() if at is not None), default=NEVER)

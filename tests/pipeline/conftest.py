@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stores import MariaDB, Mongo, Redis, running
+from tests.stores import MariaDB, Mongo, Redis, mysql_at, running
 
 
 @pytest.fixture(scope="session")
 def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
-    server = MariaDB(tmp_path_factory.mktemp("mariadb"))
+    server = mysql_at(tmp_path_factory.mktemp("mariadb"))
     with running(server):
         yield server
 

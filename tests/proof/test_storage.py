@@ -35,7 +35,7 @@ from tests.proof.kafka import (
     read_topic,
 )
 from tests.proof.worker import Worker
-from tests.stores import MariaDB, Mongo, Redis, Server, redis_cli, running
+from tests.stores import MariaDB, Mongo, Redis, Server, mysql_at, redis_cli, running
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -139,7 +139,7 @@ class Expected:
 async def test_every_reading_and_alert_is_kept_once_whatever_happens_to_archives_and_databases(
     kafka, prefix, tmp_path
 ):
-    mariadb, mongo = MariaDB(tmp_path / "mariadb"), Mongo(tmp_path / "mongo")
+    mariadb, mongo = mysql_at(tmp_path / "mariadb"), Mongo(tmp_path / "mongo")
     redis = Redis(tmp_path / "redis")
     servers: dict[str, Server] = {"mysql": mariadb, "mongo": mongo, "redis": redis}
     asked = {"SMART_IOT_MYSQL_URL": mariadb.url, "SMART_IOT_REDIS_URL": redis.url}

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from pymongo import AsyncMongoClient
-from pymongo.errors import AutoReconnect
 
 from pipeline.settings import Settings
 from pipeline.sinks.mongo import Mongo
@@ -118,18 +117,20 @@ async def test_a_writer_whose_partition_stands_elsewhere_is_displaced(writing, d
         await writing.write(reading(1, temperature=20))
 
 
+@pytest.mark.parametrize(("lost", "kept"), [("insert", 0), ("update", 50)])
 async def test_a_connection_that_is_lost_in_the_middle_of_a_batch_costs_nothing(
-    writing, database, monkeypatch
+    writing, database, lost, kept
 ):
     batch = writing.batch(*(reading(n, temperature=n) for n in range(50)))
-
-    async def lost(_spans: object) -> None:
-        raise AutoReconnect("connection closed")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(writing.sink, "_advance", lost)  # the readings are in, the progress isn't
-        with pytest.raises(SinkUnavailable, match="connection closed"):
+    closing = {"failCommands": [lost], "closeConnection": True}
+    admin = database.client.admin
+    await admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=closing)
+    try:
+        with pytest.raises(SinkUnavailable, match=r"closed|reset"):
             await writing.put(batch)
+    finally:
+        await admin.command("configureFailPoint", "failCommand", mode="off")
+    assert len(await ids(database)) == kept
     assert await writing.progress([READING]) == {}
     await writing.put(batch)
     assert len(await ids(database)) == 50

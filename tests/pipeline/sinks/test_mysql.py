@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
 
 import pytest
 
 from pipeline.records import iso
 from pipeline.settings import Settings
-from pipeline.sinks import schema
+from pipeline.sinks import rows, schema
 from pipeline.sinks.link import arguments_of
 from pipeline.sinks.mysql import MySQL
 from pipeline.sinks.sink import EVENT, WINDOW, Displaced, SinkUnavailable
 from pipeline.stores import DATABASE
+from pipeline.web.past import Past
 from tests.pipeline.sinks.shell import T0, Writing, event_of, record, window_of
 from tests.stores import MariaDB
 
+ROOT = Path(__file__).parents[3]
 DAY = 86_400.0
 HOSTILE = [
     "'; DROP TABLE alerts; --",
@@ -206,6 +211,26 @@ async def test_a_writer_whose_partition_stands_elsewhere_is_displaced(writing, m
     assert count(mariadb, "alert_events") == 1
 
 
+def test_rows_come_in_the_order_of_their_keys():
+    names = [f"d{number}" for number in random.Random(2).sample(range(50), 50)]
+    batch = Writing(cast(MySQL, None)).batch(
+        *(record(EVENT, n, event_of(name, n % 2)) for n, name in enumerate(names)),
+        *(record(WINDOW, n, window_of(name, metric=name[-1])) for n, name in enumerate(names)),
+    )
+    events, windows = batch.entries[:50], [one.content for one in batch.entries[50:]]
+    now = datetime.fromtimestamp(T0, UTC)
+    for keys, made in (
+        (1, rows.touched(events, windows, now)),
+        (2, rows.event_rows(events, now)),
+        (1, rows.alert_rows(events, now)),
+        (2, rows.fleet_rows(windows, {}, now)),
+        (4, rows.window_rows(windows, now)),
+    ):
+        found = [row[:keys] for row in made]
+        assert found == sorted(found)
+        assert len(found) >= 10
+
+
 BAD = [
     event_of("d" * 129),
     event_of(severity="a word that is too long"),
@@ -249,7 +274,7 @@ async def test_what_a_rule_of_the_database_forbids_is_refused_with_its_words(wri
         record(WINDOW, 2, window_of("c")),
     )
     (words,) = why
-    assert "CONSTRAINT `warm` failed" in words
+    assert re.search("CONSTRAINT `warm` failed|constraint 'warm' is violated", words)
     assert count(mariadb, "windows") == 2
 
 
@@ -329,6 +354,26 @@ async def test_what_is_over_goes_after_its_days_and_what_is_open_stays(writing, 
     assert mariadb.execute("SELECT device_id FROM alerts") == [("open",)]
     assert count(mariadb, "alert_events") == 1
     assert mariadb.execute("SELECT device_id FROM windows") == [("new",)]
+
+
+async def test_the_rights_that_deploy_names_are_enough(mariadb):
+    told = re.findall(r"^#   (\w.*);$", (ROOT / "deploy/storage.env").read_text(), re.MULTILINE)
+    for name in ("smart_iot", "viewer"):
+        mariadb.execute(f"DROP USER IF EXISTS {name}", database="")
+    mariadb.execute("DROP DATABASE IF EXISTS smart_iot", database="")
+    told += ["CREATE USER viewer IDENTIFIED BY '...'", "GRANT SELECT ON smart_iot.* TO viewer"]
+    for statement in told:
+        mariadb.execute(statement.replace("%", "%%"), database="")
+    url = mariadb.url.replace("root@", "{}:...@").replace(DATABASE, "smart_iot")
+    writing = Writing(MySQL(Settings(mysql_url=url.format("smart_iot"), mysql_days=1)))
+    await writing.sink.migrate()
+    await writing.write(record(EVENT, 0, event_of()), record(WINDOW, 0, window_of("d" * 129)))
+    assert len(writing.refused) == 1
+    assert await writing.sink.tidy(T0 + 3 * DAY) == 1  # the device
+    await writing.sink.close()
+    past = Past(Settings(mysql_url=url.format("viewer")))
+    assert len(await past.events(event_of()["alert_id"])) == 1
+    await past.stop()
 
 
 @pytest.mark.parametrize("url", ["mysql://host", "redis://host/1", "host/db", "mysql:///db"])
