@@ -3,8 +3,8 @@
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import uPlot from "uplot";
 
-import { day, decimalsOf, measured, minute, number } from "./format";
-import { DAY, type Drawn, HEIGHT, type Mark, options } from "./drawing";
+import { decimalsOf, measured, number, when } from "./format";
+import { type Drawn, HEIGHT, type Mark, options } from "./drawing";
 import { type Columns, columns, extent, scaleOf } from "./plot";
 import type { Point } from "./trails";
 import type { Bucket, Line } from "./wire";
@@ -113,10 +113,6 @@ function Readout({ data: [x, means, highs, lows], index, unit, metric, spoken }:
 
 function round(value: number): number {
   return Math.abs(value) >= 100 ? Math.round(value) : Math.round(value * 10) / 10;
-}
-
-function when(ms: number): string {
-  return Date.now() - ms > DAY ? `${day(ms)} ${minute(ms)}` : minute(ms);
 }
 
 function summary(data: Columns, metric: string, unit: string, spoken: Words): string {

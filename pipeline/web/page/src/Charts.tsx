@@ -3,7 +3,7 @@ import { useState } from "react";
 
 import { Chart } from "./Chart";
 import type { Mark } from "./drawing";
-import { clock } from "./format";
+import { when } from "./format";
 import { type Polled, usePoll } from "./hooks";
 import { trails } from "./model";
 import { useStore } from "./store";
@@ -89,5 +89,5 @@ function marksOf(marks: readonly Mark[] | undefined, name: string): readonly Mar
 function note({ problem, missing, data }: Polled<Statistics>, asked: number, spoken: Words): string {
   if (missing) return spoken.noStats;
   if (problem !== null) return problem || spoken.noAnswer;
-  return data && data.from > asked + data.seconds * 1_000 ? spoken.wholeSince(clock(data.from)) : "";
+  return data && data.from > asked + data.seconds * 1_000 ? spoken.wholeSince(when(data.from)) : "";
 }

@@ -1,12 +1,11 @@
 // What a chart shows in; how uPlot draws it out: the mean and its band, thresholds, alerts.
 import type uPlot from "uplot";
 
-import { day, minute, number } from "./format";
+import { DAY, day, minute, number } from "./format";
 import { type Columns, valueAt } from "./plot";
 import type { Line, Severity } from "./wire";
 
 export const HEIGHT = 150;
-export const DAY = 86_400_000; // ms
 const FONT = "11px Inter, system-ui, sans-serif";
 
 export interface Mark {

@@ -2,6 +2,8 @@
 import { prefs } from "./prefs";
 import type { Words } from "./words";
 
+export const DAY = 86_400_000; // ms
+
 const formats = new Map<string, Intl.NumberFormat>();
 const clocks = new Map<string, Intl.DateTimeFormat>();
 
@@ -57,6 +59,11 @@ export function minute(ms: number): string {
 
 export function day(ms: number): string {
   return dates("day", { day: "numeric", month: "short" }).format(ms);
+}
+
+/** 14:03, and the day before it where that is more than a day ago. */
+export function when(ms: number): string {
+  return Date.now() - ms > DAY ? `${day(ms)} ${minute(ms)}` : minute(ms);
 }
 
 /** To the millisecond, with the zone, and in UTC. */
