@@ -347,13 +347,16 @@ async def test_what_is_over_goes_after_its_days_and_what_is_open_stays(writing, 
         record(WINDOW, 0, window_of("old")),
     )
     later = T0 + timedelta(days=9).total_seconds()
-    await writing.write(record(WINDOW, 1, window_of("new")), at=later)
+    new = window_of("new", metric="co2")
+    await writing.write(record(WINDOW, 1, new), at=later)
     assert await writing.sink.tidy(later) == 0
     while await writing.sink.tidy(T0 + 11 * DAY):
         pass
     assert mariadb.execute("SELECT device_id FROM alerts") == [("open",)]
     assert count(mariadb, "alert_events") == 1
-    assert mariadb.execute("SELECT device_id FROM windows") == [("new",)]
+    for table in ("windows", "devices"):
+        assert mariadb.execute(f"SELECT device_id FROM {table}") == [("new",)]  # noqa: S608
+    assert mariadb.execute("SELECT metric FROM fleet_windows") == [("co2",)]
 
 
 async def test_the_rights_that_deploy_names_are_enough(mariadb):
