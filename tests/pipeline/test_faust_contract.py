@@ -3,15 +3,21 @@ something; read the module that is named and adapt it before the pin in setup.cf
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
+from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import aiokafka
 import pytest
+from aiokafka.consumer import subscription_state
 from aiokafka.consumer.fetcher import Fetcher
 from faust.app.base import App, BootStrategy
 from faust.cli.base import cli
 from faust.cli.worker import worker as Command
+from faust.sensors.prometheus import PrometheusMonitor
 from faust.stores.rocksdb import Store
 from faust.tables.base import Collection
 from faust.tables.manager import TableManager
@@ -19,11 +25,19 @@ from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer
 from faust.transport.drivers import aiokafka as driver
 
+ROOT = Path(__file__).parents[2]
+OTHERS = {"_asdict", "_exit", "_make", "_replace"}  # the standard library's own
+MADE = {"_abc_impl", "_click", "_tasks"}  # of a class, by who makes it
 # what we override or call, by the module of ours that does
 TOUCHED = {
     "pipeline.transport": [
         (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
         (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"]),
+        (
+            driver.AIOKafkaConsumerThread,
+            "_fetch_records",
+            ["self", "consumer", "active_partitions", "timeout", "max_records"],
+        ),
         (driver.AIOKafkaConsumerThread, "seek_to_beginning", ["self", "partitions"]),
         (driver.Consumer, "_new_consumer_thread", ["self"]),
         (driver.Consumer, "_to_message", ["self", "tp", "record"]),
@@ -64,10 +78,36 @@ TOUCHED = {
     "tables.devices": [
         (Collection, "_new_store_by_url", ["self", "url"]),
         (Store, "_db_for_partition", ["self", "partition"]),
+        (Store, "_open_for_partition", ["self", "partition"]),
         (Store, "_visible_items", ["self", "db"]),
         (Store, "partition_path", ["self", "partition"]),
         (Store, "persisted_offset", ["self", "tp"]),
     ],
+    "pipeline.sensor": [
+        (PrometheusMonitor, "on_rebalance_return", ["self", "app", "state"]),
+        (PrometheusMonitor, "on_rebalance_end", ["self", "app", "state"]),
+        (PrometheusMonitor, "_clear_partition_related_metrics", ["self"]),
+    ],
+}
+# attributes that we read or set
+KEPT = {
+    "pipeline.transport": [
+        (Consumer, "_active_partitions"),
+        (Consumer, "_buffered_partitions"),
+        (Consumer, "_committed_offset"),
+        (Consumer, "_read_offset"),
+        (Consumer, "_unacked_messages"),
+        (driver.Consumer, "_thread"),
+        (App, "_fetcher"),
+        (TableManager, "_recovery"),
+        (aiokafka.AIOKafkaConsumer, "_fetch_max_wait_ms"),
+        (aiokafka.AIOKafkaConsumer, "_subscription"),
+        (subscription_state.TopicPartitionState, "_position"),
+    ],
+    "pipeline.sensor": [(PrometheusMonitor, "_metrics")],
+    "pipeline.exchange.place": [(aiokafka.AIOKafkaConsumer, "_client")],
+    "pipeline.web.lookout": [(aiokafka.AIOKafkaConsumer, "_client")],
+    "tables.devices": [(Store, "_dbs")],
 }
 NAMES = [(ours, *entry) for ours, entries in TOUCHED.items() for entry in entries]
 
@@ -83,14 +123,73 @@ def test_what_we_touch_has_the_form_that_was_read(ours, owner, name, parameters)
     assert found == parameters, f"{ours} builds on {owner.__module__}.{owner.__name__}.{name}"
 
 
-def test_the_attributes_that_we_read_or_set_are_still_there():
+@pytest.mark.parametrize(
+    ("ours", "owner", "name"),
+    [(ours, *entry) for ours, entries in KEPT.items() for entry in entries],
+)
+def test_the_attributes_that_we_read_or_set_are_still_there(ours, owner, name):
+    where = f"{ours} reads or sets it of {owner.__module__}.{owner.__name__}"
+    assert f"self.{name}" in inspect.getsource(owner), where
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in OTHERS | MADE
+
+
+def read_by(module: Path) -> set[str]:
+    """Private names that it reads of whatever object, but for those that it defines itself."""
+    nodes = list(ast.walk(ast.parse(module.read_text())))
+    own = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    own |= {node.value for node in nodes if isinstance(node, ast.Constant)}  # those in __slots__
+    read = set()
+    for node in nodes:
+        if isinstance(node, ast.Attribute):
+            is_set = isinstance(node.ctx, ast.Store)
+            (own if is_set and ast.unparse(node.value) == "self" else read).add(node.attr)
+    return set(filter(private, read - own))
+
+
+def overridden_in(module: str) -> Iterator[str]:
+    """Private names of Faust's and aiokafka's classes that a class of it has too."""
+    for made in vars(importlib.import_module(module)).values():
+        if inspect.isclass(made) and made.__module__ == module:
+            lines = made.__mro__
+            theirs = [one for one in lines if one.__module__.startswith(("faust", "aiokafka"))]
+            known = {name for one in theirs for name in vars(one)}
+            yield from filter(private, known & vars(made).keys())
+
+
+def test_whatever_is_private_and_touched_is_named_here():
+    touched = {}
+    for folder in ("pipeline", "agents", "tables"):
+        for path in (ROOT / folder).rglob("*.py"):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            text = path.read_text()
+            if "faust" in text or "aiokafka" in text:
+                touched[module] = read_by(path)
+    for module in TOUCHED:
+        touched[module].update(overridden_in(module))
+    for module, names in touched.items():
+        named = {entry[1] for entry in (*TOUCHED.get(module, ()), *KEPT.get(module, ()))}
+        assert names <= named, f"{module} touches what no test here would miss"
+
+
+async def test_how_far_aiokafka_has_read_is_found_on_the_way_that_was_read():
+    subscriptions = subscription_state.SubscriptionState()
+    subscriptions.subscribe({"readings"})
+    tp = aiokafka.TopicPartition("readings", 0)
+    subscriptions.assign_from_subscribed({tp})
+    state = subscriptions.subscription.assignment.state_value(tp)
+    assert not state.has_valid_position
+    state.seek(7)
+    assert state.has_valid_position
+    assert state._position == 7
+
+
+def test_other_things_that_we_rely_on_are_still_so():
     assert "self._delivered" not in inspect.getsource(Consumer), "our name for what is delivered"
-    for name in ("_active_partitions", "_buffered_partitions", "_unacked_messages", "_read_offset"):
-        assert f"self.{name}" in inspect.getsource(Consumer), name
-    assert "self._fetch_max_wait_ms" in inspect.getsource(aiokafka.AIOKafkaConsumer)
     assert "fetch_max_wait_ms=1500" in inspect.getsource(driver.AIOKafkaConsumerThread)
     assert Store.offset_key == b"__faust\0offset__"
-    assert "_dbs" in Store.__annotations__
     assert isinstance(TableManager.recovery, property)
 
 
