@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from fnmatch import translate
+from math import nextafter
 from typing import Any, Final
 
 from pipeline.rules.engine import Device, Engine
@@ -101,7 +102,11 @@ class Silence:
 
     @staticmethod
     def unpack(row: list[Any]) -> Silence:
-        return Silence(*row)
+        """Where it was ended early that may have been before it began."""
+        starts_at, ends_at = row[7:]
+        silence = Silence(*[*row[:8], max(ends_at, nextafter(starts_at, NEVER))])
+        silence.ends_at = ends_at
+        return silence
 
 
 def _pattern(glob: str | None) -> re.Pattern[str] | None:
