@@ -13,9 +13,10 @@ from collections.abc import Iterable
 
 from aiokafka.errors import KafkaError
 
+from pipeline.batches import Batches, Outbound
 from pipeline.rows import Row
 from pipeline.rules.engine import Engine
-from pipeline.streams import App, end_process
+from pipeline.streams import end_process
 from tables.partition import Partition
 
 WAIT = 5.0  # seconds that the word of a device's silence waits for that of its fleet's (`fleet`)
@@ -68,17 +69,16 @@ def _has_fallen_silent(engine: Engine, partition: Partition, row: Row, horizon: 
     return True
 
 
-async def send_checks(app: App, engine: Engine, partitions: Iterable[Partition]) -> None:
+async def send_checks(
+    batches: Batches, topic: str, engine: Engine, partitions: Iterable[Partition]
+) -> None:
     """One look at every partition; returns when the broker has the checks."""
-    sent, topic = [], app.names.checks
     for partition in list(partitions):
-        if partition.closed:
-            continue
-        for device_id in nominate(engine, partition):
-            key = device_id.encode()
-            sent.append(await app.producer.send(topic, key, None, partition.number, None, None))
+        due_now = [] if partition.closed else nominate(engine, partition)
+        checks = [Outbound(device_id.encode(), None) for device_id in due_now]
+        try:
+            if checks:  # one by one, thousands would hold the event loop
+                await batches.send(topic, partition.number, checks)
+        except KafkaError as error:
+            end_process(f"checks can't be sent: {error!r}")
         await asyncio.sleep(0)
-    try:
-        await asyncio.gather(*sent)
-    except KafkaError as error:
-        end_process(f"checks can't be sent: {error!r}")

@@ -17,7 +17,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, cast
 
 from aiokafka import ConsumerRecord
@@ -103,8 +103,10 @@ class Detection:
             await self.intake.take(self.ownership.sources[tp], event)
             return
         for record in cast(list[ConsumerRecord], event.value):
+            if partition.closed:
+                return
             if tp.topic == self.app.names.commands:
-                self.commands.take(partition, record)
+                await given_way(self.commands.take(partition, record))
             elif record.key == FLEET_KEY:
                 self.fleet.take(partition, record)
             else:
@@ -167,13 +169,14 @@ class Detection:
         await self.intake.look()
         await self.reach.look(wall)
         self.ownership.catch_up(wall)
-        for partition in self.ownership.owned.values():
-            forget_the_past(self.judge.engine, partition, partition.horizon())
+        for partition in list(self.ownership.owned.values()):
+            await given_way(forget_the_past(self.judge.engine, partition, partition.horizon()))
         if self.ownership.devices() > self.kept + MANY:
             self.kept = self.ownership.devices()
             keep()
         await self.fleet.look(wall)
-        await send_checks(self.app, self.judge.engine, self.ownership.owned.values())
+        owned = self.ownership.owned.values()
+        await send_checks(self.batches, self.app.names.checks, self.judge.engine, owned)
 
     async def show_for_ever(self) -> None:
         """Apart from the look, which waits for Kafka."""
@@ -190,6 +193,12 @@ class Detection:
                 if partition.clock.watching:
                     partition.clock.caught_up(wall)
         return wall
+
+
+async def given_way(steps: Iterator[None]) -> None:
+    """All of them, with a turn of the event loop between two."""
+    for _ in steps:
+        await asyncio.sleep(0)
 
 
 try:

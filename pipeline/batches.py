@@ -1,8 +1,8 @@
 """Records of one partition in, where they begin in it out, once the broker has them.
 
 Faust's producer takes a record at a time, at the price of an asyncio Future and some thirty
-microseconds each. What goes out by the thousand (rows, alerts, windows, forwarded readings) is put
-into Kafka's batches here, and only a batch is waited for.
+microseconds each. What goes out by the thousand (rows, alerts, windows, forwarded readings, checks)
+is put into Kafka's batches here, and only a batch is waited for.
 
 The order is kept: a batch is sent once the one before it is acknowledged.
 """

@@ -60,6 +60,11 @@ class Producer:
         return [record for record in self.sent if record.topic == topic]
 
 
+def done(steps: Iterable[None]) -> int:
+    """All of them; how often the event loop could have turned."""
+    return sum(1 for _ in steps)
+
+
 class Batches:
     """The same producer's batches: each record is one."""
 

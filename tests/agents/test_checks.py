@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from agents.checks import AGAIN, WAIT, plan
+from agents.checks import AGAIN, WAIT, plan, send_checks
 from agents.checks import nominate as nominated
 from agents.judge import Judge
 from pipeline.rules.engine import Engine, Reading
 from tables.partition import Partition
-from tests.agents.shell import partition
+from tests.agents.shell import Batches, Producer, partition
 
 T0 = 1_700_000_000.0
 
@@ -119,3 +119,13 @@ def test_devices_of_a_replay_wait_for_no_fleet(engine):
         plan(engine, replay, row)
     assert nominate(engine, replay, T0 + 1e7) == ["attic"]
     assert replay.silent == {}
+
+
+async def test_checks_go_to_the_partition_of_their_devices(engine, owned):
+    producer = Producer([])
+    nominate(engine, owned, T0 + 560)
+    owned.reached = T0 + 560 + WAIT
+    given_away = partition()
+    given_away.closed = True
+    await send_checks(Batches(producer), "checks", engine, [given_away, owned])
+    assert [sent[:4] for sent in producer.sent] == [("checks", b"attic", None, owned.number)]

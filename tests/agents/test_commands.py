@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from faust.types import TP
 
 from agents.checks import due
-from agents.commands import Commands, forget_the_past
+from agents.commands import TOLD, Commands, forget_the_past
 from agents.intake import Intake
 from agents.judge import Judge
+from pipeline.home import home_of
 from pipeline.metrics import WORKER
 from pipeline.records import iso
 from pipeline.rows import PARTITION_KEY, Row, decode
 from pipeline.rules.engine import Engine
 from pipeline.rules.silence import AT_MOST
 from tables.partition import COMMANDS, Partition
-from tests.agents.shell import T0, App, Event, Owner, Record, reading, written
+from tests.agents.shell import T0, App, Event, Owner, Record, done, reading, written
 
 HOME = 1  # the partition of the device that is called attic, of eight
 NEIGHBOUR = "d1"  # of the same partition
@@ -45,15 +47,14 @@ class House:
             pass
 
     def command(self, offset: int, kind: str, **fields: Any) -> None:
-        value = {"command": kind, "command_id": "c", "by": "ada", "at": iso(T0), **fields}
-        self.raw(offset, json.dumps(value).encode())
+        self.raw(offset, command(kind, **fields))
 
     def reload(self, command_id: str) -> bool:
         self.reloads.append(command_id)
         return True
 
     def raw(self, offset: int, value: bytes | None) -> None:
-        self.commands.take(self.owned, Record(offset, value))  # type: ignore[arg-type]
+        done(self.commands.take(self.owned, Record(offset, value)))
 
     def silence(self, offset: int, name: str = "s1", ends: float = 100, **more: Any) -> None:
         more = more or {"device": "*"}
@@ -82,14 +83,25 @@ class House:
                 again.owned.silences.note(row.device)
         return again
 
+    def told_of(self, device_id: str) -> list[dict[str, Any]]:
+        row = self.owned.rows.get(device_id)
+        return [] if row is None else [json.loads(event.value) for event in row.outbox]
+
+    def steps_of(self, device_id: str) -> list[tuple[str, str | None]]:
+        return [(event["event"], event["suppressed_by"]) for event in self.told_of(device_id)]
+
     @property
     def told(self) -> list[dict[str, Any]]:
-        row = self.owned.rows.get("attic")
-        return [] if row is None else [json.loads(event.value) for event in row.outbox]
+        return self.told_of("attic")
 
     @property
     def steps(self) -> list[tuple[str, str | None]]:
-        return [(event["event"], event["suppressed_by"]) for event in self.told]
+        return self.steps_of("attic")
+
+
+def command(kind: str, **fields: Any) -> bytes:
+    value = {"command": kind, "command_id": "c", "by": "ada", "at": iso(T0), **fields}
+    return json.dumps(value).encode()
 
 
 @pytest.fixture
@@ -225,14 +237,14 @@ def test_a_silence_ends_by_itself_at_its_time_also_after_a_restart(house: House)
     again.check(1, 130)
     assert again.steps == [("fired", "s1"), ("updated", None)]
     assert (again.told[1]["reason"], again.told[1]["timestamp"]) == ("unsuppressed", iso(T0 + 100))
-    forget_the_past(again.judge.engine, again.owned, again.owned.horizon())
+    done(forget_the_past(again.judge.engine, again.owned, again.owned.horizon()))
     assert len(again.owned.silences) == 0
 
 
 def test_a_silence_that_is_over_is_kept_until_its_alerts_are_let_out(house: House) -> None:
     house.silence(0)
     house.feed(reading(0, temperature=36))
-    forget_the_past(house.judge.engine, house.owned, T0 + 200)
+    done(forget_the_past(house.judge.engine, house.owned, T0 + 200))
     assert len(house.owned.silences) == 1
 
 
@@ -246,6 +258,48 @@ def test_a_silence_that_is_ended_early_lets_its_alerts_out_at_once(house: House)
     assert len(house.owned.silences) == 0
     house.feed(reading(2, temperature=20, at=T0 + 6), reading(3, temperature=36, at=T0 + 7))
     assert house.steps[-1] == ("fired", None)
+
+
+MANY = [name for n in range(16 * TOLD) if home_of(name := f"d{n}", 8) == HOME][: TOLD + 1]
+
+
+def ending_for_many(house: House) -> Iterator[None]:
+    """A silence over more devices than are told at once: told are all but one."""
+    house.silence(0)
+    house.feed(*(reading(n, name, temperature=36) for n, name in enumerate(MANY)))
+    record: Any = Record(1, command("unsilence", silence_id="s1"))
+    steps = house.commands.take(house.owned, record)
+    next(steps)
+    return steps
+
+
+def test_the_event_loop_may_turn_while_a_silence_ends_and_all_are_told_once(house: House) -> None:
+    steps = ending_for_many(house)
+    (last,) = house.owned.silences.marked
+    house.feed(reading(len(MANY), last, temperature=20, at=T0 + 5))
+    assert done(steps) == 0
+    assert house.steps_of(last) == [("fired", "s1"), ("updated", None), ("resolved", None)]
+    assert {len(house.steps_of(name)) for name in MANY if name != last} == {2}
+    assert len(house.owned.silences) == 0
+
+
+def test_the_end_of_a_silence_goes_on_with_who_owns_the_devices_next(house: House) -> None:
+    steps = ending_for_many(house)
+    house.owned.closed = True
+    assert done(steps) == 0
+    (last,) = house.owned.silences.marked
+    again = house.restarted()
+    row = again.owned.rows[last]
+    assert due(again.judge.engine, again.owned, row) <= again.owned.horizon()
+    again.judge.settle(again.owned, row, again.owned.horizon())
+    assert again.steps_of(last) == [("fired", "s1"), ("updated", None)]
+
+
+def test_a_silence_that_was_ended_before_it_began_stops_no_restart(house: House) -> None:
+    house.silence(0)
+    house.feed(reading(0, temperature=36))
+    house.owned.silences.get("s1").ends_at = T0 - 1.0  # type: ignore[union-attr]
+    assert [silence.ends_at for silence in house.restarted().owned.silences] == [T0 - 1.0]
 
 
 def test_silences_are_remembered_once_each_and_refused_beyond_their_bound(house: House) -> None:
@@ -309,11 +363,11 @@ def test_a_silence_that_is_over_is_kept_while_something_due_under_it_is_not_told
     house.silence(0)
     house.feed(*(reading(n, at=T0 + n, temperature=20) for n in range(4)))  # silent from 63
     house.feed(reading(4, NEIGHBOUR, at=T0 + 1_000, temperature=20))
-    forget_the_past(house.judge.engine, house.owned, house.owned.horizon())
+    done(forget_the_past(house.judge.engine, house.owned, house.owned.horizon()))
     assert len(house.owned.silences) == 1
     house.feed(reading(5, at=T0 + 1_000, temperature=20))
     assert house.steps == [("fired", "s1"), ("updated", None), ("resolved", None)]
-    forget_the_past(house.judge.engine, house.owned, house.owned.horizon())
+    done(forget_the_past(house.judge.engine, house.owned, house.owned.horizon()))
     assert len(house.owned.silences) == 0
 
 
@@ -325,5 +379,5 @@ def test_a_clock_that_stands_still_keeps_no_room_from_a_new_silence(house: House
         "silence_id": "new", "starts_at": iso(T0), "ends_at": iso(T0 + 900),
     }  # fmt: skip
     late = Record(AT_MOST, json.dumps(value).encode(), timestamp=(T0 + 200) * 1000)
-    house.commands.take(house.owned, late)  # type: ignore[arg-type]
+    done(house.commands.take(house.owned, late))
     assert [silence.id for silence in house.owned.silences] == ["new"]

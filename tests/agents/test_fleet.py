@@ -14,7 +14,7 @@ from pipeline.home import home_of
 from pipeline.rules.engine import Engine, Reading
 from pipeline.rules.fleet import FLEET
 from tables.partition import Partition
-from tests.agents.shell import T0, App, Owner, Record
+from tests.agents.shell import T0, App, Owner, Record, done
 
 PARTITIONS = 2
 HOME = home_of(FLEET, PARTITIONS)
@@ -98,7 +98,7 @@ class Worker:
             record: Any = Record(offset, sent.value, sent.key)
             partition = self.partition(sent.partition or 0)
             if sent.topic == self.app.names.commands:
-                self.commands.take(partition, record)
+                done(self.commands.take(partition, record))
             else:
                 assert sent.key == FLEET_KEY
                 self.fleet.take(partition, record)
@@ -234,7 +234,7 @@ async def test_the_alert_of_a_fleet_is_acknowledged_like_any(worker: Worker):
     said = {"command": "acknowledge", "command_id": "c", "by": "ada", "at": "2026-11-25T10:00:00Z"}
     said |= {"device_id": FLEET, "alert_id": episode.alert_id}
     record: Any = Record(9, json.dumps(said).encode(), FLEET_KEY)
-    worker.commands.take(partition, record)
+    done(worker.commands.take(partition, record))
     assert worker.told()[-1] == ("acked", "manual")
     assert episode.acked_by == "ada"
 
