@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
+import time
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from xml.etree import ElementTree
 
@@ -12,8 +15,10 @@ import pytest
 
 from pipeline.home import home_of
 from pipeline.kafka import jars
+from pipeline.kafka.broker import free_port
 from pipeline.records import decode
 from pipeline.rules import DEFAULT
+from tests.benchmarks.lateness import ANSWER_WITHIN, Health
 from tests.benchmarks.throughput import lineup
 from tests.benchmarks.throughput.__main__ import rounds
 from tests.benchmarks.throughput.figure import drawn
@@ -138,6 +143,27 @@ def test_the_clock_stops_at_a_commit_that_more_was_to_follow(
 ) -> None:
     seen = [Seen(float(number), count, 0.0) for number, count in enumerate(committed)]
     assert tuple(one.committed for one in stretch(seen, total=40)) == ends
+
+
+class Slow(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        time.sleep(0.1)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_how_soon_it_is_said_to_be_alive_is_the_slowest_answer_after_the_first() -> None:
+    nobody = free_port()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Health([server.server_port]) as health, Health([nobody]) as none:
+            time.sleep(0.4)
+        server.shutdown()
+    assert 0.1 <= health.slowest < ANSWER_WITHIN
+    assert none.slowest == 0.0
 
 
 @pytest.mark.parametrize(("within", "numbers"), [(0.0, [0]), (1e9, [0, 1, 2])])

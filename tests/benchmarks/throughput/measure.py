@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.kafka.broker import free_port
-from tests.benchmarks.lateness import held_at_most, looks
+from tests.benchmarks.lateness import Health, held_at_most, looks
 from tests.benchmarks.process import Failed, cpu_of, peak_of, said, started
 from tests.benchmarks.throughput.lineup import Contestant
 from tests.benchmarks.throughput.stage import PARTITIONS, TOPIC, Stage
@@ -34,6 +34,7 @@ class Turn(NamedTuple):
     cpu: float  # seconds
     peak: int  # bytes, of all workers together
     held: float | None = None  # seconds, at the most, that an event loop was held; of ours alone
+    healthy: float | None = None  # and until one of ours said that it is alive
 
     @property
     def per_second(self) -> float:
@@ -60,6 +61,7 @@ def turn(contestant: Contestant, stage: Stage, folder: Path, plan: Plan) -> Turn
             stack.enter_context(_running(contestant, stage, folder / f"worker-{port}", port))
             for port in ports
         ]
+        health = stack.enter_context(Health(ports if contestant.is_ours else ()))
         seen: list[Seen] = []
         for committed in _commits(contestant, stage, workers, folder, plan.seconds):
             if min(committed) * PARTITIONS < plan.warm_up:
@@ -73,7 +75,8 @@ def turn(contestant: Contestant, stage: Stage, folder: Path, plan: Plan) -> Turn
         if len(seen) < 2:
             raise Failed(f"{contestant.name} has done too little:\n{said(folder)}")
     begin, end = stretch(seen, sum(stage.ends))
-    return Turn(end.committed - begin.committed, end.at - begin.at, end.cpu - begin.cpu, peak, held)
+    found = Turn(end.committed - begin.committed, end.at - begin.at, end.cpu - begin.cpu, peak)
+    return found._replace(held=held, healthy=health.slowest) if contestant.is_ours else found
 
 
 def stretch(seen: Sequence[Seen], total: int) -> tuple[Seen, Seen]:

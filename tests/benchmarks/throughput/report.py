@@ -38,6 +38,7 @@ def result(contestant: Contestant, turns: Sequence[Turn], workers: int = 1) -> d
         "turns": [
             {
                 **({} if turn.held is None else {"loop_held_at_most": turn.held}),
+                **({} if turn.healthy is None else {"healthy_within": round(turn.healthy, 3)}),
                 "readings": turn.readings,
                 "seconds": round(turn.seconds, 3),
                 "cpu_seconds": round(turn.cpu, 3),
