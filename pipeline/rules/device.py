@@ -131,13 +131,16 @@ class Device:
         loud: dict[str, float] | None = None
         places, metrics = self.layout.places, self.metrics
         for name, value in values.items():
-            place = places.get(name, -1)
-            metric = self._meet(name) if place < 0 else metrics[place]
+            try:
+                metric = metrics[places[name]]
+            except KeyError:
+                metric = self._meet(name)
             metric.value = value
+            count = metric.count
             if not metric.low <= value <= metric.high:
                 loud = {name: value} if loud is None else loud | {name: value}
-            elif metric.count:
-                metric.count += 1
+            elif count:
+                metric.count = count + 1
                 metric.total += value
                 if value < metric.min:
                     metric.min = value

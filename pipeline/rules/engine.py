@@ -19,7 +19,7 @@ from pipeline.rules import window as window_
 from pipeline.rules.arrival import far, near
 from pipeline.rules.device import Device
 from pipeline.rules.lifecycle import Alerts, Event
-from pipeline.rules.rulebook import DEFAULT, Rulebook, Threshold
+from pipeline.rules.rulebook import DEFAULT, Offline, Rulebook, Threshold
 
 __all__ = ["MAX_METRICS", "UNKNOWN", "Device", "Engine", "Reading", "Refused"]
 
@@ -108,11 +108,11 @@ class Engine:
         if page is None or page.root is not self.rulebook:
             self.adopt(device, at, events)
             page = self._page(device)
-        alerts = device.alerts
-        if at - device.last_seen >= device.patience or (alerts is not None and alerts.due <= at):
+        alerts, gap = device.alerts, at - device.last_seen
+        if gap >= device.patience or (alerts is not None and alerts.due <= at):
             self.settle(device, at, judged_from, events)
             device.grow_patient(page)
-            alerts = device.alerts
+            alerts, gap = device.alerts, at - device.last_seen
         time = reading.time
         judged, then = at, False
         is_repeat = reading.sequence is not None and self._is_repeat(device, reading)
@@ -121,28 +121,40 @@ class Engine:
             beside = reading.record_time if reading.record_time < at else at
             if -self.max_skew <= time - beside <= self.max_skew:
                 device.trusted = True
-                if device.lag is not None:
-                    device.lag = near(device.lag, time, beside, self.max_skew)
-                if device.lag is None or device.lag.offset is None:
+                lag = device.lag
+                if lag is not None:
+                    lag = device.lag = near(lag, time, beside, self.max_skew)
+                if lag is None or lag.offset is None:
                     judged = time
             else:
                 device.lag, then = far(device.lag, device.trusted, time, beside, self.max_skew)
         if alerts is not None and alerts.open:
             self._return(page, alerts, judged, at, events)
-        self._count_in(device, page, at, then)
+        rule = page.offline
+        if gap >= offline.BURST:
+            device.dense_since = at
+            if rule is not None and gap < NEVER:
+                device.learn(rule, gap)
+        elif rule is not None and not then:
+            _mind_density(device, rule, at)
+        device.last_seen = at  # it is alive, whatever becomes of its reading
+        device.readings += 1
+        device.retired = False
         if is_repeat:
             return "repeat", events
         if then:
             return "backfill", events
-        # A newest time further ahead of `at` was stamped by a clock that was wrong and has been put
-        # back: it must not outlaw every later reading.
-        if judged < device.time <= at + self.max_skew:
-            if device.time - judged > self.max_lateness:
+        newest = device.time
+        if judged < newest:
+            # A newest time further ahead of `at` was stamped by a clock that was wrong and has been
+            # put back: it must not outlaw every later reading.
+            if newest > at + self.max_skew:
+                _forget_the_future(device, judged)
+            elif newest - judged > self.max_lateness:
                 return "backfill", events
-            self._count_late(device, page, values, judged)
-            return "late", events
-        if judged < device.time:
-            _forget_the_future(device, judged)
+            else:
+                self._count_late(device, page, values, judged)
+                return "late", events
         device.time = judged
         calm = not page.restless and (alerts is None or not (alerts.open or alerts.progress))
         if calm and device.window_start <= judged < device.window_end:
@@ -230,26 +242,6 @@ class Engine:
         if len(device.layout.places.keys() | values.keys()) > MAX_METRICS:
             raise Refused("too_many_metrics")
 
-    def _count_in(self, device: Device, page: Rulebook, at: float, then: bool) -> None:
-        """The device is alive, whatever becomes of its reading."""
-        gap = at - device.last_seen
-        rule = page.offline
-        if gap >= offline.BURST:
-            device.dense_since = at
-            if rule is not None and gap < NEVER:
-                device.learn(rule, gap)
-        elif (
-            rule is not None
-            and not then
-            and offline.is_dense(rule, device.gaps, at - device.dense_since)
-        ):
-            # Denser than its cadence for longer than its limit: that was of other days.
-            device.forget_cadence(rule, offline.BURST)
-            device.dense_since = at
-        device.last_seen = at
-        device.readings += 1
-        device.retired = False
-
     def _is_repeat(self, device: Device, reading: Reading) -> bool:
         """Whether the very same reading is among the last ones; if not it is now."""
         key = _fingerprint(reading)
@@ -279,10 +271,11 @@ class Engine:
         alerts = device.alerts
         if alerts is None:
             alerts = device.alerts = Alerts(device.id)
-        sound = _sound(page, values)
+        sound = values
         for bounds in page.ranges:
             found = fault.crossed(bounds, values)
             _note(events, fault.judge(bounds, alerts, values, found, judged, at))
+            sound = _without(sound, found)
         held = len(sound) < len(values)
         for stuck in page.flatlines:
             if not held:
@@ -426,11 +419,22 @@ def _note(events: list[Event], event: Event | None) -> None:
         events.append(event)
 
 
+def _mind_density(device: Device, rule: Offline, at: float) -> None:
+    """Closer than its cadence for longer than its limit: that was of other days."""
+    if offline.is_dense(rule, device.gaps, at - device.dense_since):
+        device.forget_cadence(rule, offline.BURST)
+        device.dense_since = at
+
+
 def _sound(page: Rulebook, values: dict[str, float]) -> dict[str, float]:
     """Without what a sensor can't measure."""
-    faulty: set[str] = set()
+    sound = values
     for rule in page.ranges:
-        faulty.update(fault.crossed(rule, values))
+        sound = _without(sound, fault.crossed(rule, values))
+    return sound
+
+
+def _without(values: dict[str, float], faulty: dict[str, float]) -> dict[str, float]:
     if not faulty:
         return values
     return {metric: value for metric, value in values.items() if metric not in faulty}

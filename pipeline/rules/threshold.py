@@ -11,6 +11,9 @@ from pipeline.rules.rulebook import SEVERITIES, Threshold
 
 def judge(rule: Threshold, alerts: Alerts, value: float, judged: float, at: float) -> Event | None:
     episode = alerts.open.get(rule.name)
+    if episode is None and not rule.beyond(value, rule.levels[0].line):  # nor any further one
+        alerts.drop(rule.name)
+        return None
     was = -1 if episode is None else episode.level
     now = level_after(rule, was, value)
     if episode is not None and rule.beyond(value, rule.levels[0].line):

@@ -16,7 +16,7 @@ from pipeline.metrics import WORKER
 from pipeline.records import iso
 from pipeline.rejection import LARGEST_REJECTED
 from pipeline.rules import Rulebook
-from pipeline.rules.engine import Engine
+from pipeline.rules.engine import Device, Engine
 from pipeline.rules.fleet import FLEET
 from pipeline.rules.lifecycle import Alerts
 from pipeline.rules.silence import Silence
@@ -180,7 +180,7 @@ def test_what_other_rules_decided_before_our_core_failed_is_announced(
 ):
     feed(reading(0, temperature=36))
     judge.engine = Engine(Rulebook())
-    monkeypatch.setattr(Engine, "_count_in", fail)
+    monkeypatch.setattr(Device, "remember", fail)
     feed(reading(1, at=T0 + 1, temperature=36))
     assert kinds(owned) == [("temperature-high", 1, True), ("temperature-high", 2, False)]
 
