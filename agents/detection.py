@@ -39,7 +39,6 @@ from agents.reloading import Reloading, engine_of
 from agents.standstill import mind_the_sources
 from agents.writer import Closed, Writer
 from pipeline.batches import Batches
-from pipeline.garbage import keep
 from pipeline.rules.faults import RulesError
 from pipeline.rulesource import RulesFile
 from pipeline.streams import App, app, end_process, sources, supervised
@@ -50,7 +49,6 @@ log = logging.getLogger(__name__)
 REST = 3.0  # times as long as a flush took, until the next one;
 LONGEST = 10.0  # seconds at most
 SOON = 0.05  # seconds that an event waits for others to be announced with, at most
-MANY = 20_000  # new devices
 ASLEEP = 5.0  # seconds since a look that the broker answered, of which there is one a second
 
 
@@ -74,7 +72,6 @@ class Detection:
         self.reach = Reach(app, self.ownership)
         self.gauges = Gauges(self.ownership)
         self.fleet = FleetWatch(app, self.ownership, self.judge, self.reach)
-        self.kept = 0  # devices that garbage isn't looked for among
         self.beat: Callable[[], None] = lambda: None  # the watchdog's sign of life
 
     def positioned(self, positions: Mapping[TP, int]) -> None:
@@ -171,9 +168,6 @@ class Detection:
         self.ownership.catch_up(wall)
         for partition in list(self.ownership.owned.values()):
             await given_way(forget_the_past(self.judge.engine, partition, partition.horizon()))
-        if self.ownership.devices() > self.kept + MANY:
-            self.kept = self.ownership.devices()
-            keep()
         await self.fleet.look(wall)
         owned = self.ownership.owned.values()
         await send_checks(self.batches, self.app.names.checks, self.judge.engine, owned)

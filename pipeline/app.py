@@ -11,7 +11,7 @@ from aiokafka.client import AIOKafkaClient
 from mode import Service
 
 from agents.detection import detection
-from pipeline.garbage import seldom
+from pipeline.garbage import briefly, seldom
 from pipeline.hugepages import HugePages
 from pipeline.metrics import WORKER, expose
 from pipeline.sensor import monitored
@@ -80,6 +80,7 @@ async def settle() -> None:
 def start() -> None:
     watchdog.start()
     seldom()
+    briefly()
 
 
 monitored(app, WORKER)
