@@ -98,6 +98,7 @@ class Writer:
         self.batches = batches
         self.wanted = asyncio.Event()
         self._flushing = asyncio.Lock()
+        self._turn = asyncio.Lock()
 
     def wake(self) -> None:
         self.wanted.set()
@@ -153,7 +154,9 @@ class Writer:
         own: Iterable[Encoded] = (),
         covered: Mapping[int, Place] | None = None,
     ) -> None:
-        part = take_slice(partition, rows, covered)
+        async with self._turn:  # of the event loop: one slice each, however many partitions
+            part = take_slice(partition, rows, covered)
+            await asyncio.sleep(0)
         part.rows.extend(own)
         await self.step("windows", partition)
         await self._reject(part.rejected)
