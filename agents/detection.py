@@ -39,9 +39,11 @@ from agents.reloading import Reloading, engine_of
 from agents.standstill import mind_the_sources
 from agents.writer import Closed, Writer
 from pipeline.batches import Batches
+from pipeline.garbage import keep
 from pipeline.rules.faults import RulesError
 from pipeline.rulesource import RulesFile
 from pipeline.streams import App, app, end_process, sources, supervised
+from pipeline.transport import CHUNK_RECORDS
 from tables.devices import Table, devices
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,8 @@ class Detection:
         if partition is None:
             return  # given away meanwhile: its next owner reads it
         if tp in self.ownership.sources:
+            if len(cast(list[ConsumerRecord], event.value)) == CHUNK_RECORDS:
+                keep()  # of a backlog: what is on its way is as much as is looked at for garbage
             await self.intake.take(self.ownership.sources[tp], event)
             return
         for record in cast(list[ConsumerRecord], event.value):
