@@ -14,6 +14,7 @@ import signal
 import click
 
 from pipeline.about import CORE, VERSION
+from pipeline.eventloop import Loop
 from pipeline.garbage import seldom
 from pipeline.logs import configure
 from pipeline.settings import Settings, from_environment
@@ -36,7 +37,8 @@ def web(host: str | None, port: int | None) -> None:
     )
     configure(settings)
     seldom()
-    asyncio.run(_serve(settings))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
