@@ -26,3 +26,16 @@ def seldom() -> None:
 def keep() -> None:
     """What is there now stays: don't look at it any more. It takes no time, however much it is."""
     gc.freeze()
+
+
+def sift() -> None:
+    """Look at what came since the last time; what of it is no garbage stays, too."""
+    gc.collect(1)
+    keep()
+
+
+def look_at_all() -> None:
+    """Whatever stays: it takes a second for every few million objects."""
+    gc.unfreeze()
+    gc.collect()
+    keep()

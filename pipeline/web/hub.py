@@ -8,18 +8,26 @@ written to each at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Generic, NoReturn, TypeVar
+from weakref import WeakSet
 
+from pipeline.garbage import look_at_all, sift
 from pipeline.metrics import VIEWERS
 from pipeline.web.alerts import Alert, Wanted
 from pipeline.web.viewer import GOING_AWAY, Viewer
 
 SLICE: Final = 200  # viewers between two turns of the event loop: some 2 ms, a system call each
 PING_EVERY: Final = 20.0  # seconds between two WebSocket pings; who answers none is gone
+CROWD: Final = 1_000  # viewers; fewer are gone through in 20 ms
+CAME: Final = 250  # of a crowd, after which garbage isn't looked for among them: 5 ms
+LINGERING: Final = 5_000  # viewers that left and weren't freed: some 80 MB
 
 Key = TypeVar("Key")
+
+log = logging.getLogger(__name__)
 
 
 class Full(Exception):
@@ -83,6 +91,8 @@ class Hub:
         self._per_address = per_address
         self._queue = queue
         self._viewers: set[Viewer] = set()
+        self._came = 0
+        self._lingering: WeakSet[Viewer] = WeakSet()
         self._from: Counter[str] = Counter()
         self._groups: dict[Wanted, set[Viewer]] = {}
         self._closing = False
@@ -106,6 +116,10 @@ class Hub:
         VIEWERS.inc()
         if address is not None:
             self._from[address] += 1
+        self._came += 1
+        if self._came >= CAME and len(self._viewers) >= CROWD:
+            self._came = 0
+            sift()
         if self._closing:
             viewer.end(GOING_AWAY)
 
@@ -116,6 +130,11 @@ class Hub:
             self._from[address] -= 1
             if not self._from[address]:
                 del self._from[address]
+        self._lingering.add(viewer)
+        if len(self._lingering) >= LINGERING:
+            log.error("%d viewers that left were not freed: looking for them", LINGERING)
+            look_at_all()
+            self._lingering = WeakSet()
 
     def joined(self, viewer: Viewer, wanted: Wanted) -> Member[Wanted]:
         """While it gets the alerts that it wants."""

@@ -59,8 +59,8 @@ class Viewer:
     """One viewer's line, and the end that was decided for it."""
 
     __slots__ = (
-        "_attended", "_later", "_limit", "_transport", "_waiting", "_why", "_writer", "_ws",
-        "code", "covered", "heard",
+        "__weakref__", "_attended", "_later", "_limit", "_transport", "_waiting", "_why", "_writer",
+        "_ws", "code", "covered", "heard",
     )  # fmt: skip
 
     def __init__(self, limit: int) -> None:
@@ -160,6 +160,12 @@ class Viewer:
         """When its life is over, whoever ended it: nothing of it is left then."""
         self._attended = None
         await self._stop_bringing()
+        try:
+            await self._close()
+        finally:
+            forget_way(self._ws.exception())
+
+    async def _close(self) -> None:
         code = self.code or self._ws.close_code or ABNORMAL
         VIEWERS_CLOSED.labels(label(code, CLOSE_CODES)).inc()
         try:
@@ -180,3 +186,11 @@ class Viewer:
             if isinstance(ended, Exception):
                 raise ended
         self._waiting = None
+
+
+def forget_way(error: BaseException | None) -> None:
+    """Of an error that was dealt with. What it went through holds it, and it holds all of that: a
+    viewer that left would stay until garbage is looked for."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
 
+import pytest
+
+from pipeline.web import hub as module
 from pipeline.web.alerts import Alert, Wanted
 from pipeline.web.hub import SLICE, Hub
 from pipeline.web.viewer import Viewer
@@ -38,3 +44,60 @@ async def test_who_comes_while_an_event_goes_out_isnt_told_it_again() -> None:
     await publishing
     assert all(viewer.told == [b"fired"] for viewer in early)
     assert [viewer.told for viewer in late] == [[], []]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What there may be thousands of."""
+    for name, number in {"CROWD": 10, "CAME": 5, "LINGERING": 3}.items():
+        monkeypatch.setattr(module, name, number)
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("few")
+async def test_garbage_isnt_looked_for_among_a_crowd() -> None:
+    hub, kept = Hub(1_000, 1_000, 1_000), []
+    with ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(hub.place(None))
+            kept.append(gc.get_freeze_count())
+        looked_at = gc.get_objects()
+        inside = [viewer for viewer in hub._viewers if any(viewer is one for one in looked_at)]
+        assert inside == []
+    assert kept[:9] == [kept[0]] * 9
+    assert len(set(kept)) == 6  # it was done anew after each five, from the tenth on
+
+
+class Knotted(Viewer):
+    """One that only garbage collection frees."""
+
+    alive = 0
+
+    def __init__(self) -> None:
+        super().__init__(1_000)
+        self.knot: Any = self
+        Knotted.alive += 1
+
+    def __del__(self) -> None:
+        Knotted.alive -= 1
+
+
+@pytest.mark.usefixtures("few")
+async def test_viewers_that_left_and_linger_are_looked_for_loudly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hub = Hub(1_000, 1_000, 1_000)
+
+    def come_and_go() -> None:
+        viewer = Knotted()
+        hub.enter(viewer, None)
+        gc.freeze()
+        hub.leave(viewer, None)
+
+    for _ in range(7):
+        come_and_go()
+    assert Knotted.alive == 2  # the sixth was still in our hands when it was looked for
+    assert [record.getMessage() for record in caplog.records] == [
+        "3 viewers that left were not freed: looking for them"
+    ] * 2
