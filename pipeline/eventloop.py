@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-import select
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from select import EPOLLIN, EPOLLOUT, epoll
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, SelectorKey
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike, HasFileno
 
-A_TURN: Final = 100  # sockets of others: some 8 ms if all of them leave
+A_TURN: Final = 25  # sockets of others: 3 ms if all of them leave, 8 ms if all of them come
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -36,8 +36,8 @@ class Loop(asyncio.SelectorEventLoop):
     def _remove_reader(self, fd: int) -> bool:
         """As a transport does that closes. It holds a method of its own: without that it is freed
         as soon as nobody needs it, and not when garbage is looked for."""
-        removed: bool = super()._remove_reader(fd)
-        transport = self._transports.get(fd)
+        removed: bool = super()._remove_reader(fd)  # type: ignore[misc]
+        transport = self._transports.get(fd)  # type: ignore[attr-defined]
         if transport is not None and transport.is_closing():
             vars(transport).pop("_read_ready_cb", None)
         return removed
@@ -47,8 +47,8 @@ class Turns(BaseSelector):
     """Two lists of the kernel's: `_own`, and `_others`, which stands in the first as one more."""
 
     def __init__(self) -> None:
-        self._own, self._others = select.epoll(), select.epoll()
-        self._own.register(self._others.fileno(), select.EPOLLIN)
+        self._own, self._others = epoll(), epoll()
+        self._own.register(self._others.fileno(), EPOLLIN)
         self._keys: dict[int, SelectorKey] = {}
         self._preferred: dict[int, HasFileno] = {}
 
@@ -115,15 +115,15 @@ class Turns(BaseSelector):
     def _happened(self, number: int, bits: int) -> tuple[SelectorKey, int]:
         key = self._keys[number]
         # an error and an end are seen by whoever waits for anything
-        wrote = EVENT_WRITE if bits & ~select.EPOLLIN else 0
-        came = EVENT_READ if bits & ~select.EPOLLOUT else 0
+        wrote = EVENT_WRITE if bits & ~EPOLLIN else 0
+        came = EVENT_READ if bits & ~EPOLLOUT else 0
         return key, (wrote | came) & key.events
 
     def _keep(self, key: SelectorKey) -> SelectorKey:
         self._keys[key.fd] = key
         return key
 
-    def _list_of(self, number: int) -> select.epoll:
+    def _list_of(self, number: int) -> epoll:
         made = self._preferred.get(number)
         if made is None:
             return self._others
@@ -152,5 +152,5 @@ def _number(fileobj: FileDescriptorLike) -> int:
 
 
 def _bits(events: int) -> int:
-    reads = select.EPOLLIN if events & EVENT_READ else 0
-    return reads | (select.EPOLLOUT if events & EVENT_WRITE else 0)
+    reads = EPOLLIN if events & EVENT_READ else 0
+    return reads | (EPOLLOUT if events & EVENT_WRITE else 0)

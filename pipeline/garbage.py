@@ -29,8 +29,8 @@ def keep() -> None:
 
 
 def sift() -> None:
-    """Look at what came since the last time; what of it is no garbage stays, too."""
-    gc.collect(1)
+    """Look at the young ones; what stays of them isn't looked at any more."""
+    gc.collect(0)
     keep()
 
 

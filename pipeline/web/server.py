@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
 import resource
+import socket
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 from aiohttp import web
 
@@ -31,9 +34,8 @@ from pipeline.web.views import Views
 
 log = logging.getLogger(__name__)
 
-# connections that wait to be accepted, when all viewers come back at once; asyncio accepts as many
-# without a turn of the event loop, so no more: 512 are some 20 ms
-BACKLOG = 512
+BACKLOG = 4096  # connections that may wait to be accepted, when all viewers come back at once
+ACCEPTED = 20  # connections in a turn of the event loop, fewer than are heard in one (`A_TURN`)
 OTHER_FILES = 500  # beside the viewers' sockets
 SHUTDOWN_TIMEOUT = 2.0  # seconds that viewers have to take their close frame
 
@@ -119,7 +121,7 @@ class WebView:
     async def _listen(self, tls: ssl.SSLContext | None) -> None:
         host, port = self._settings.web_host, self._settings.web_port
         try:
-            await web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=BACKLOG).start()
+            await Site(self._runner, host, port, ssl_context=tls, backlog=ACCEPTED).start()
         except OSError as error:
             in_use = error.errno == errno.EADDRINUSE
             why = "is in use" if in_use else os.strerror(error.errno or 0)
@@ -129,6 +131,18 @@ class WebView:
 
     async def _send_viewers_away(self, _: web.Application) -> None:
         self._hub.close()
+
+
+class Site(web.TCPSite):
+    """asyncio accepts in one turn as many as may wait. Here more may wait."""
+
+    __slots__ = ()
+
+    async def start(self) -> None:
+        await super().start()
+        for listening in cast(asyncio.Server, self._server).sockets:
+            with socket.socket(fileno=os.dup(listening.fileno())) as again:
+                again.listen(BACKLOG)
 
 
 def make_room(viewers: int) -> None:

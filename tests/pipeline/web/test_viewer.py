@@ -82,7 +82,7 @@ async def test_a_frame_of_any_size_is_one_for_a_real_client(size: int) -> None:
         assert [await ws.receive_str() for _ in range(300)] == [str(n) for n in range(300)]
         text = "ß" * (size // 2) + "x" * (size % 2)
         frames = [framed(text.encode()), framed(b"next")]
-        await put_all(stream.viewers, frames)
+        await put_all(list(stream.viewers), frames)
         assert await ws.receive_str(timeout=PATIENCE) == text
         assert await ws.receive_str(timeout=PATIENCE) == "next"
 
@@ -90,7 +90,7 @@ async def test_a_frame_of_any_size_is_one_for_a_real_client(size: int) -> None:
 async def test_what_comes_while_a_viewer_is_told_the_beginning_comes_after_it() -> None:
     stream = Stream()
     async with connected(stream) as ws:
-        await put_all(stream.viewers, [framed(b"live")])
+        await put_all(list(stream.viewers), [framed(b"live")])
         told = [await ws.receive_str(timeout=PATIENCE) for _ in range(301)]
         assert told == [*map(str, range(300)), "live"]
 
@@ -101,7 +101,7 @@ async def test_a_viewer_keeps_no_queue_and_no_task_while_it_keeps_up() -> None:
         for _ in range(300):
             await ws.receive_str(timeout=PATIENCE)
         (viewer,) = stream.viewers
-        await put_all(stream.viewers, [framed(b"live")] * 50)
+        await put_all(list(stream.viewers), [framed(b"live")] * 50)
         assert [await ws.receive_str(timeout=PATIENCE) for _ in range(50)] == ["live"] * 50
         assert (viewer._later, viewer._waiting) == (None, None)
 
@@ -112,7 +112,7 @@ async def test_our_frames_and_those_of_aiohttp_do_not_mix() -> None:
     async with connected(stream, max_msg_size=1 << 20) as ws:
         for number in range(50):
             await ws.ping(b"are you there?")
-            await put_all(stream.viewers, [framed(b"%d" % number * 20_000)])
+            await put_all(list(stream.viewers), [framed(b"%d" % number * 20_000)])
         stream.hub.end_all(1012)
         for _ in range(300):
             await ws.receive_str(timeout=PATIENCE)
