@@ -93,7 +93,7 @@ class Hub:
         self._viewers: set[Viewer] = set()
         self._came = 0
         self._lingering = 0
-        self._lost = 0
+        self._lost = Viewer.alive  # of another hub
         self._from: Counter[str] = Counter()
         self._groups: dict[Wanted, set[Viewer]] = {}
         self._closing = False
