@@ -46,6 +46,26 @@ async def test_who_comes_while_an_event_goes_out_isnt_told_it_again() -> None:
     assert [viewer.told for viewer in late] == [[], []]
 
 
+async def test_who_left_isnt_held_until_the_last_viewer_has_been_told() -> None:
+    hub, alert = Hub(1_000, 1_000, 1_000), Alert.of(json.dumps(event()).encode())
+    there = [Listening() for _ in range(4 * SLICE)]
+    members = {viewer: hub.joined(viewer, Wanted()) for viewer in there}
+    for member in members.values():
+        member.__enter__()
+    publishing = asyncio.create_task(hub.publish([(alert, b"fired")]))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    alive = Viewer.alive
+    for viewer in [viewer for viewer in there if viewer.told]:
+        members.pop(viewer).__exit__()
+        there.remove(viewer)
+    del viewer, member
+    assert len(there) == 2 * SLICE
+    assert Viewer.alive == alive - SLICE  # the second slice is the one at hand
+    await publishing
+    assert all(viewer.told for viewer in there)
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What there may be thousands of."""

@@ -132,6 +132,34 @@ async def test_a_reason_is_as_long_as_a_close_frame_can_tell() -> None:
         assert message.extra == "ü" * 61
 
 
+async def test_all_who_are_sent_away_are_told_nothing_more_and_go_in_slices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.web.hub.ENDED", 1)
+    monkeypatch.setattr("pipeline.web.hub.BREATH", 0.1)
+    stream = Stream()
+    loop = asyncio.get_running_loop()
+
+    async def ended(client: aiohttp.ClientSession, port: int) -> float:
+        async with client.ws_connect(f"http://127.0.0.1:{port}/") as ws:
+            await inside.wait()
+            while (message := await ws.receive(timeout=PATIENCE)).type is aiohttp.WSMsgType.TEXT:
+                assert message.data != "live"
+            assert message.data == 1012
+            return loop.time()
+
+    inside = asyncio.Barrier(4)
+    async with listening(stream) as port, aiohttp.ClientSession() as client:
+        endings = [asyncio.create_task(ended(client, port)) for _ in range(3)]
+        await inside.wait()
+        begin = loop.time()
+        stream.hub.end_all(1012)
+        await put_all(list(stream.viewers), [framed(b"live")])
+        late = [at - begin for at in sorted(await asyncio.gather(*endings))]
+    assert late[1] >= 0.1
+    assert late[2] >= 0.2
+
+
 CLOSED = b"\x88\x82\0\0\0\0\x03\xe8"
 RESET = struct.pack("ii", 1, 0)
 
