@@ -19,7 +19,7 @@ from pipeline.settings import Settings
 from pipeline.web.addresses import counted_for
 from pipeline.web.gate import Gate, refusal
 from pipeline.web.hub import Full, Hub, TooMany
-from pipeline.web.viewer import NO_TOKEN, TOO_SMALL_A_SCOPE, Refused, Viewer, forget_way
+from pipeline.web.viewer import NO_TOKEN, TOO_SMALL_A_SCOPE, Refused, Viewer
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +122,6 @@ async def _listen(ws: web.WebSocketResponse, viewer: Viewer) -> None:
             viewer.heard = True
             if message.type is WSMsgType.PING:
                 await ws.pong(message.data)
-            elif message.type is WSMsgType.ERROR:
-                forget_way(message.data)
 
 
 def connection(**fields: Any) -> bytes:
