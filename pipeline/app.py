@@ -16,11 +16,12 @@ from pipeline.hugepages import HugePages
 from pipeline.metrics import WORKER, expose
 from pipeline.sensor import monitored
 from pipeline.settings import Settings, SettingsError
-from pipeline.streams import app, supervised
+from pipeline.streams import app, end_process, supervised
 from pipeline.watchdog import Watchdog
 from pipeline.web.identity import identities
 from pipeline.web.rules import Judging
 from pipeline.web.server import WebView
+from pipeline.web.tasks import Deaf
 
 __all__ = ["app"]
 
@@ -47,7 +48,10 @@ class Web(Service):
             await self.view.start()
 
     async def on_stop(self) -> None:
-        await self.view.stop()
+        try:
+            await self.view.stop()
+        except Deaf as deaf:  # nothing else of the worker is left by now
+            end_process(str(deaf))
 
 
 def _view(settings: Settings) -> WebView:

@@ -51,3 +51,16 @@ class Looks:
 def keep() -> None:
     """What is there now stays: don't look at it any more. It takes no time, however much it is."""
     gc.freeze()
+
+
+def sift() -> None:
+    """Look at the young ones; what stays of them isn't looked at any more."""
+    gc.collect(0)
+    keep()
+
+
+def look_at_all() -> None:
+    """Whatever stays: it takes a second for every few million objects."""
+    gc.unfreeze()
+    gc.collect()
+    keep()

@@ -22,6 +22,7 @@ from mode import Service
 from yarl import URL
 
 from pipeline.about import CORE, VERSION
+from pipeline.eventloop import Loop
 from pipeline.logs import is_json, logging_config
 from pipeline.names import LARGEST_RECORD, Names
 from pipeline.settings import Settings, SettingsError, from_environment
@@ -159,6 +160,11 @@ class worker(FaustWorkerCommand):
         self.is_read_by_machines = is_json(cast(App, self.app).settings)
         self.quiet = self.quiet or self.is_read_by_machines
         logging.captureWarnings(True)
+
+    def run_using_worker(self, *args: Any, **kwargs: Any) -> NoReturn:
+        if self.state.loop == "aio":  # what else was asked for has been put there already
+            asyncio.set_event_loop(Loop())
+        super().run_using_worker(*args, **kwargs)
 
     def worker_for_service(self, *args: Any, **kwargs: Any) -> Any:
         made: Any = super().worker_for_service(*args, **kwargs)

@@ -8,15 +8,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import os
 import signal
 
 import click
 
 from pipeline.about import CORE, VERSION
+from pipeline.eventloop import Loop
 from pipeline.garbage import seldom
 from pipeline.logs import configure
 from pipeline.settings import Settings, from_environment
 from pipeline.web.server import WebView
+from pipeline.web.tasks import Deaf
 
 log = logging.getLogger("pipeline.web")
 
@@ -34,7 +37,8 @@ def web(host: str | None, port: int | None) -> None:
     )
     configure(settings)
     seldom()
-    asyncio.run(_serve(settings))
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
@@ -49,5 +53,13 @@ async def _serve(settings: Settings) -> None:
     try:
         await ended.wait()
     finally:
-        await view.stop()
+        await _stop(view)
         log.info("ended, as it was asked to")
+
+
+async def _stop(view: WebView) -> None:
+    try:
+        await view.stop()
+    except Deaf as deaf:  # the event loop, too, would wait for it for ever
+        log.critical("ending this process: %s", deaf)
+        os._exit(70)

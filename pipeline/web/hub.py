@@ -8,18 +8,26 @@ written to each at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
+from pipeline.garbage import look_at_all, sift
 from pipeline.metrics import VIEWERS
 from pipeline.web.alerts import Alert, Wanted
 from pipeline.web.viewer import GOING_AWAY, Viewer
 
-SLICE: Final = 200  # viewers between two turns of the event loop: some 2 ms, a system call each
+SLICE: Final = 100  # viewers between two turns of the event loop: some 1 ms, a system call each
 PING_EVERY: Final = 20.0  # seconds between two WebSocket pings; who answers none is gone
+ENDED: Final = 100  # viewers that are closed at once: some 10 ms
+BREATH: Final = 0.01  # seconds until the next slice of those who ended or were pinged
+CROWD: Final = 250  # viewers, after each of which garbage isn't looked for among them: 5 ms
+LINGERING: Final = 5_000  # viewers that left long ago and weren't freed: some 80 MB
 
 Key = TypeVar("Key")
+
+log = logging.getLogger(__name__)
 
 
 class Full(Exception):
@@ -83,6 +91,9 @@ class Hub:
         self._per_address = per_address
         self._queue = queue
         self._viewers: set[Viewer] = set()
+        self._came = 0
+        self._lingering = 0
+        self._lost = Viewer.alive  # of another hub
         self._from: Counter[str] = Counter()
         self._groups: dict[Wanted, set[Viewer]] = {}
         self._closing = False
@@ -106,6 +117,10 @@ class Hub:
         VIEWERS.inc()
         if address is not None:
             self._from[address] += 1
+        self._came += 1
+        if self._came >= CROWD and len(self._viewers) >= CROWD:
+            self._came = 0
+            sift()
         if self._closing:
             viewer.end(GOING_AWAY)
 
@@ -124,22 +139,21 @@ class Hub:
     def publish(self, events: Sequence[tuple[Alert, bytes]]) -> Coroutine[Any, Any, None]:
         """Events and their frames, to who is there when it is called, which is as the cursor moves:
         who comes from then on has them with its welcome. The caller has the turn."""
-        groups = [(wanted, tuple(group)) for wanted, group in self._groups.items()]
+        groups = [(wanted, list(group)) for wanted, group in self._groups.items()]
         return self._publish_to(groups, events)
 
     async def _publish_to(
         self,
-        groups: Sequence[tuple[Wanted, Sequence[Viewer]]],
+        groups: list[tuple[Wanted, list[Viewer]]],
         events: Sequence[tuple[Alert, bytes]],
     ) -> None:
-        for wanted, viewers in groups:
+        while groups:
+            wanted, viewers = groups.pop()
             told = [(alert, frame) for alert, frame in events if wanted.has(alert)]
             if told:
                 await self._publish(told, viewers)
 
-    async def _publish(
-        self, told: Sequence[tuple[Alert, bytes]], viewers: Sequence[Viewer]
-    ) -> None:
+    async def _publish(self, told: Sequence[tuple[Alert, bytes]], viewers: list[Viewer]) -> None:
         late = [viewer for viewer in viewers if viewer.covered]
         for viewer in late:
             frames = [frame for alert, frame in told if misses(viewer.covered or {}, alert)]
@@ -156,14 +170,22 @@ class Hub:
         """See who is gone without a word."""
         while True:
             await asyncio.sleep(PING_EVERY)
-            for number, viewer in enumerate(tuple(self._viewers), 1):
-                viewer.ping()
-                if number % SLICE == 0:
-                    await asyncio.sleep(0.01)  # the answers come in slices, too
+            self.look_for_lingering()
+            for some in slices(list(self._viewers)):
+                for viewer in some:
+                    viewer.ping()
+                await asyncio.sleep(BREATH)  # the answers come in slices, too
+
+    def look_for_lingering(self) -> None:
+        """Who has left before the last time, and is still there, has to be looked for."""
+        before, self._lingering = self._lingering, Viewer.alive - len(self._viewers) - self._lost
+        if min(before, self._lingering) >= LINGERING:
+            log.error("%d viewers that left weren't freed: looking for them", self._lingering)
+            look_at_all()
+            self._lost, self._lingering = Viewer.alive - len(self._viewers), 0
 
     def end_all(self, code: int) -> None:
-        for viewer in tuple(self._viewers):
-            viewer.end(code)
+        end_all(self._viewers, code)
 
     def close(self) -> None:
         """Everyone leaves, and who still comes is sent away."""
@@ -171,15 +193,30 @@ class Hub:
         self.end_all(GOING_AWAY)
 
 
-async def put_all(viewers: Sequence[Viewer], frames: Sequence[bytes]) -> None:
-    """The same to all of them, in slices."""
+def end_all(viewers: Iterable[Viewer], code: int) -> None:
+    """In slices: 10,000 that close at once would hold the event loop for a second."""
+    for number, viewer in enumerate(tuple(viewers)):
+        viewer.end(code, after=number // ENDED * BREATH)
+
+
+async def put_all(viewers: list[Viewer], frames: Sequence[bytes]) -> None:
+    """The same to all of them, in slices; nobody is left on the list."""
     if not frames:
         return
     joined = b"".join(frames)
-    for number, viewer in enumerate(viewers, 1):
-        viewer.put(frames, joined)
-        if number % SLICE == 0:
+    for some in slices(viewers):
+        for viewer in some:
+            viewer.put(frames, joined)
+        if viewers:
             await asyncio.sleep(0)
+
+
+def slices(viewers: list[Viewer]) -> Iterator[list[Viewer]]:
+    """Off the list: those who leave meanwhile would be freed in the same moment, with the list."""
+    while viewers:
+        some = viewers[-SLICE:]
+        del viewers[-SLICE:]
+        yield some
 
 
 def misses(covered: dict[str, int], alert: Alert) -> bool:

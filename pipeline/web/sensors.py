@@ -30,7 +30,7 @@ from pipeline.rulesource import rules_of
 from pipeline.settings import Settings
 from pipeline.web.door import Door, connection
 from pipeline.web.fleet import message
-from pipeline.web.hub import Member, put_all
+from pipeline.web.hub import Member, end_all, put_all
 from pipeline.web.lookout import LOOK, check_reached, check_unchanged
 from pipeline.web.source import (
     FIRST_PAUSE,
@@ -150,8 +150,7 @@ class Sensors:
     def _stopped(self, why: Exception, pause: float) -> None:
         """Whoever watches may have missed a reading: it is told to come back."""
         self._problem = f"the readings can't be read: {why}"
-        for viewer in self._everyone():
-            viewer.end(SERVICE_RESTART)
+        end_all(self._everyone(), SERVICE_RESTART)
         if is_expected(why):
             log.warning("sensor streams: %s; reading starts again in %.1f s", why, pause)
         else:
@@ -223,7 +222,7 @@ class Sensors:
         return any(device_id.encode() in value for device_id in self._of_one)
 
     async def _deliver(self, device_id: str, frames: Sequence[bytes]) -> None:
-        if viewers := tuple(self._of_one.get(device_id, ())):
+        if viewers := list(self._of_one.get(device_id, ())):
             READINGS_STREAMED.labels("device").inc(len(frames))
             await put_all(viewers, frames)
             await asyncio.sleep(0)  # there may be as many devices as viewers
@@ -252,7 +251,7 @@ class Sensors:
             READINGS_STREAMED.labels("all").inc(len(told))
             for scope, group in tuple(self._of_all.items()):
                 frames = [frame for device_id, frame in told if scope.sees(device_id)]
-                await put_all(tuple(group), frames)
+                await put_all(list(group), frames)
 
     async def _ping(self) -> NoReturn:
         while True:

@@ -7,9 +7,10 @@ import errno
 import logging
 import os
 import resource
+import socket
 import ssl
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import cast
 
 from aiohttp import web
 
@@ -28,16 +29,14 @@ from pipeline.web.pulse import feel
 from pipeline.web.rules import Judging, Rules
 from pipeline.web.sensors import Sensors
 from pipeline.web.stats import Statistics
+from pipeline.web.tasks import Tasks
 from pipeline.web.views import Views
 
 log = logging.getLogger(__name__)
 
-# connections that wait to be accepted, when all viewers come back at once; asyncio accepts as many
-# without a turn of the event loop, so no more: 512 are some 20 ms
-BACKLOG = 512
+BACKLOG = 4096  # connections that may wait to be accepted, when all viewers come back at once
+ACCEPTED = 20  # connections in a turn of the event loop, fewer than are heard in one (`A_TURN`)
 OTHER_FILES = 500  # beside the viewers' sockets
-AGAIN = 5.0  # seconds until a task of ours that failed begins again
-CANCEL_AGAIN = 3.0  # seconds
 SHUTDOWN_TIMEOUT = 2.0  # seconds that viewers have to take their close frame
 
 
@@ -80,7 +79,18 @@ class WebView:
         app = views.application()
         app.on_shutdown.append(self._send_viewers_away)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT)
-        self._tasks: list[asyncio.Task[NoReturn]] = []
+        self._tasks = Tasks(
+            {
+                "alert feed": self._feed.run,
+                "viewers' ping": self._live.ping,
+                "look for viewers that are gone": self._hub.ping,
+                "look at the event loop": feel,
+                "reading of the devices": self._devices.run,
+                "reading of the alerts' history": self._history.run,
+                "reading of the windows": self._statistics.run,
+                "sensor streams": self._sensors.run,
+            }
+        )
         self.port = 0
 
     async def start(self) -> None:
@@ -94,33 +104,24 @@ class WebView:
             await self._runner.cleanup()
             raise
         self.port = self._runner.addresses[0][1]
-        self._tasks = [
-            asyncio.create_task(_again_and_again(name, run), name=name)
-            for name, run in {
-                "alert feed": self._feed.run,
-                "viewers' ping": self._live.ping,
-                "look for viewers that are gone": self._hub.ping,
-                "look at the event loop": feel,
-                "reading of the devices": self._devices.run,
-                "reading of the alerts' history": self._history.run,
-                "reading of the windows": self._statistics.run,
-                "sensor streams": self._sensors.run,
-            }.items()
-        ]
+        self._tasks.start()
         scheme = "https" if tls else "http"
         log.info("web view: %s://%s:%d/", scheme, self._settings.web_host, self.port)
 
     async def stop(self) -> None:
-        await end(self._tasks)
-        await self._runner.cleanup()
-        await self._changes.stop()
-        for asked in self._asked:
-            await asked.stop()
+        """Deaf where a task of ours goes on; everything else has ended then."""
+        try:
+            await self._tasks.stop()
+        finally:
+            await self._runner.cleanup()
+            await self._changes.stop()
+            for asked in self._asked:
+                await asked.stop()
 
     async def _listen(self, tls: ssl.SSLContext | None) -> None:
         host, port = self._settings.web_host, self._settings.web_port
         try:
-            await web.TCPSite(self._runner, host, port, ssl_context=tls, backlog=BACKLOG).start()
+            await Site(self._runner, host, port, ssl_context=tls, backlog=ACCEPTED).start()
         except OSError as error:
             in_use = error.errno == errno.EADDRINUSE
             why = "is in use" if in_use else os.strerror(error.errno or 0)
@@ -132,13 +133,16 @@ class WebView:
         self._hub.close()
 
 
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel them until they are over: one may be lost (`heed_cancellation`)."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN)
+class Site(web.TCPSite):
+    """asyncio accepts in one turn as many as may wait. Here more may wait."""
+
+    __slots__ = ()
+
+    async def start(self) -> None:
+        await super().start()
+        for listening in cast(asyncio.Server, self._server).sockets:
+            with socket.socket(fileno=os.dup(listening.fileno())) as again:
+                again.listen(BACKLOG)
 
 
 def make_room(viewers: int) -> None:
@@ -155,16 +159,3 @@ def make_room(viewers: int) -> None:
             viewers,
             hard,
         )
-
-
-async def _again_and_again(name: str, run: Callable[[], Coroutine[Any, Any, NoReturn]]) -> NoReturn:
-    """Until cancelled. Each minds what the broker may do to it; what else ends it is a fault of
-    ours, and must not leave the view half alive for ever."""
-    while True:
-        try:
-            await run()
-        except Exception:
-            log.critical(
-                "web view: the %s ended; it begins again in %.0f s", name, AGAIN, exc_info=True
-            )
-        await asyncio.sleep(AGAIN)

@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -63,7 +63,11 @@ class Viewer:
         "code", "covered", "heard",
     )  # fmt: skip
 
+    alive: ClassVar = 0
+    """How many there are, whether they are connected or not."""
+
     def __init__(self, limit: int) -> None:
+        Viewer.alive += 1
         self._limit = limit
         self._ws: web.WebSocketResponse
         self._transport: asyncio.Transport
@@ -78,6 +82,9 @@ class Viewer:
         """Whether anything came from it since it was pinged."""
         self.covered: dict[str, int] | None = None
         """Alerts whose backlog ran ahead of `alerts`: their events up to this seq it has seen."""
+
+    def __del__(self) -> None:
+        Viewer.alive -= 1
 
     def connected(
         self, ws: web.WebSocketResponse, writer: AbstractStreamWriter, transport: asyncio.Transport
@@ -143,13 +150,14 @@ class Viewer:
 
     # How it ends.
 
-    def end(self, code: int, why: str = "") -> None:
-        """Have whoever attends it close it; the first reason counts."""
+    def end(self, code: int, why: str = "", after: float = 0.0) -> None:
+        """Have whoever attends it close it, in so many seconds; the first reason counts. It is told
+        nothing more from now on."""
         if self.code is None:
             self.code = code
             self._why = why.encode()[:LONGEST_REASON].decode(errors="ignore").encode()
             if self._attended is not None:
-                self._attended.reschedule(asyncio.get_running_loop().time())
+                self._attended.reschedule(asyncio.get_running_loop().time() + after)
 
     def until_ended(self) -> asyncio.Timeout:
         """Interrupts whoever attends it, with TimeoutError, once it is to end."""
@@ -160,6 +168,12 @@ class Viewer:
         """When its life is over, whoever ended it: nothing of it is left then."""
         self._attended = None
         await self._stop_bringing()
+        try:
+            await self._close()
+        finally:
+            forget_way(self._ws.exception())
+
+    async def _close(self) -> None:
         code = self.code or self._ws.close_code or ABNORMAL
         VIEWERS_CLOSED.labels(label(code, CLOSE_CODES)).inc()
         try:
@@ -180,3 +194,11 @@ class Viewer:
             if isinstance(ended, Exception):
                 raise ended
         self._waiting = None
+
+
+def forget_way(error: BaseException | None) -> None:
+    """Of an error that was dealt with. What it went through holds it, and it holds all of that: a
+    viewer that left would stay until garbage is looked for."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__

@@ -20,9 +20,18 @@ Looks = Mapping[float, float]
 
 
 def looks(port: int) -> Looks:
+    return {float(edge): float(number) for edge, number in BUCKET.findall(_metrics(port))}
+
+
+def watching(port: int) -> bool:
+    """Whether it has viewers."""
+    return "\nsmart_iot_web_viewers 0.0\n" not in _metrics(port)
+
+
+def _metrics(port: int) -> str:
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        found = BUCKET.findall(answer.read().decode())
-    return {float(edge): float(number) for edge, number in found}
+        text: str = answer.read().decode()
+    return text
 
 
 def held_at_most(after: Looks, before: Looks | None = None) -> float:

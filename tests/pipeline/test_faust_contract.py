@@ -74,6 +74,7 @@ TOUCHED = {
         (BootStrategy, "web_server", ["self"]),
         (BootStrategy, "_should_enable_web", ["self"]),
         (BootStrategy, "_chain", ["self", "arguments"]),
+        (Command, "run_using_worker", ["self", "args", "kwargs"]),
         (Command, "worker_for_service", ["self", "service", "loop"]),
         (Command, "say", ["self", "message", "file", "err", "kwargs"]),
     ],

@@ -178,7 +178,8 @@ def play(
             say(
                 f"round {round_ + 1}: {one.title}, {scene.viewers:,} viewers: median "
                 f"{seen['median']} ms, last {seen['last']} ms, {seen['missed']} missed, "
-                f"loop held {took.held} s, as they came {took.held_coming} s"
+                f"loop held {took.held} s, as they came {took.held_coming} s, "
+                f"as they left {took.held_leaving} s"
             )
     return [result(one, turns[number]) for number, (one, _) in enumerate(scenes)]
 

@@ -15,8 +15,8 @@ from tests.benchmarks.web.turn import Turn
 
 HEAD = (
     "| viewers | | first | median | last | slowest | missed | CPU a delivery | CPU | "
-    "its broker's | memory | a viewer | loop held |\n"
-    "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "its broker's | memory | a viewer | loop held | as they left |\n"
+    "|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 STREAM_HEAD = (
     "| viewers | | p50 | p99 | slowest | missed | repeated | closed | CPU a delivery | CPU "
@@ -25,8 +25,8 @@ STREAM_HEAD = (
 )
 WORKER_HEAD = (
     "| viewers | first, median | first, slowest | last, median | missed | CPU | loop held "
-    "| as they came |\n"
-    "|--:|--:|--:|--:|--:|--:|--:|--:|"
+    "| as they came | as they left |\n"
+    "|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 PACKAGES = ("aiohttp", "aiokafka", "uvloop")
 THEIR_PACKAGES = ("django", "channels", "channels-redis", "daphne", "redis")
@@ -57,6 +57,7 @@ def result(contestant: Contestant, turns: Sequence[Turn]) -> dict[str, Any]:
         "kb_a_viewer": round(median(turn.memory_each for turn in turns) / 1e3, 1),
         "loop_held_at_most": _most(turn.held for turn in turns),
         "loop_held_at_most_as_they_came": _most(turn.held_coming for turn in turns),
+        "loop_held_at_most_as_they_left": _most(turn.held_leaving for turn in turns),
         "turns": [turn._asdict() for turn in turns],
     }
 
@@ -79,7 +80,8 @@ def table(results: Sequence[Mapping[str, Any]], since: str) -> str:
         rows.append(
             f"| {one['viewers']:,} | {one['title']} | {' | '.join(times)} "
             f"| {_missed(one, since)} | {one['cpu_us_a_delivery']:,} µs | {one['cpu_percent']} % "
-            f"| {one['broker_percent']} % | {one['memory_mb']} MB | {each} | {_held(one)} |"
+            f"| {one['broker_percent']} % | {one['memory_mb']} MB | {each} | {_held(one)} "
+            f"| {_held(one, '_as_they_left')} |"
         )
     return "\n".join((HEAD, *rows))
 
@@ -103,7 +105,8 @@ def worker_table(results: Sequence[Mapping[str, Any]]) -> str:
         times = [_shown(one["from_sent"][name]) for name in ("first", "first_worst", "last")]
         rows.append(
             f"| {one['viewers']:,} | {' | '.join(times)} | {_missed(one, 'from_sent')} | "
-            f"{one['cpu_percent']} % | {_held(one)} | {_held(one, '_as_they_came')} |"
+            f"{one['cpu_percent']} % | {_held(one)} | {_held(one, '_as_they_came')} "
+            f"| {_held(one, '_as_they_left')} |"
         )
     return "\n".join((WORKER_HEAD, *rows))
 

@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from subprocess import Popen
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 from pipeline.kafka.broker import RunningKafka
-from tests.benchmarks.lateness import Looks, held_at_most, looks
+from tests.benchmarks.lateness import Looks, held_at_most, looks, watching
 from tests.benchmarks.process import Failed, cpu_of, memory_of, said, started
 from tests.benchmarks.web.lineup import ROOT, Contestant
 from tests.benchmarks.web.stage import Place, place, until_ready
+
+LEAVE_WITHIN = 30.0  # seconds
 
 
 class Scene(NamedTuple):
@@ -35,9 +37,11 @@ class Turn(NamedTuple):
     before: int  # bytes of the server, without viewers
     after: int  # with them, once they have had every event
     seen: Mapping[str, Any]
-    # seconds at the most that its event loop was held: while viewers came, and while they watched
+    # seconds at the most that its event loop was held: while viewers came, while they watched, and
+    # as all of them left in the same moment
     held_coming: float | None = None
     held: float | None = None
+    held_leaving: float | None = None
 
     @property
     def memory_each(self) -> float:
@@ -61,18 +65,30 @@ def turn(contestant: Contestant, kafka: RunningKafka, folder: Path, scene: Scene
         with _watching(contestant, there, folder / "first", scene._replace(viewers=1, events=0)):
             pass  # so that what the first viewer alone takes isn't counted
         before, beginning = memory_of(server.pid), _looks(contestant, there)
-        viewers = stack.enter_context(_watching(contestant, there, folder / "viewers", scene))
-        inside = _looks(contestant, there)
-        took = _played(contestant, there, folder, scene, server.pid, viewers, before)
-        if beginning is None or inside is None:
+        with _watching(contestant, there, folder / "viewers", scene) as viewers:
+            inside = _looks(contestant, there)
+            took = _played(contestant, there, folder, scene, server.pid, viewers, before)
+            watched = _looks(contestant, there)
+        if beginning is None or inside is None or watched is None:
             return took
-        watched = looks(there.port)
-        coming = held_at_most(inside, beginning)
-        return took._replace(held_coming=coming, held=held_at_most(watched, inside))
+        _until_left(there)
+        return took._replace(
+            held_coming=held_at_most(inside, beginning),
+            held=held_at_most(watched, inside),
+            held_leaving=held_at_most(looks(there.port), watched),
+        )
 
 
 def _looks(contestant: Contestant, there: Place) -> Looks | None:
     return looks(there.port) if contestant.tells_lateness else None
+
+
+def _until_left(there: Place) -> None:
+    deadline = monotonic() + LEAVE_WITHIN
+    while watching(there.port):
+        if monotonic() > deadline:
+            raise Failed("viewers that left are still counted")
+        sleep(0.05)
 
 
 def _played(

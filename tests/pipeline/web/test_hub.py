@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
 
+import pytest
+
+from pipeline.web import hub as module
 from pipeline.web.alerts import Alert, Wanted
 from pipeline.web.hub import SLICE, Hub
 from pipeline.web.viewer import Viewer
@@ -38,3 +44,79 @@ async def test_who_comes_while_an_event_goes_out_isnt_told_it_again() -> None:
     await publishing
     assert all(viewer.told == [b"fired"] for viewer in early)
     assert [viewer.told for viewer in late] == [[], []]
+
+
+async def test_who_left_isnt_held_until_the_last_viewer_has_been_told() -> None:
+    hub, alert = Hub(1_000, 1_000, 1_000), Alert.of(json.dumps(event()).encode())
+    there = [Listening() for _ in range(4 * SLICE)]
+    members = {viewer: hub.joined(viewer, Wanted()) for viewer in there}
+    for member in members.values():
+        member.__enter__()
+    publishing = asyncio.create_task(hub.publish([(alert, b"fired")]))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    alive = Viewer.alive
+    for viewer in [viewer for viewer in there if viewer.told]:
+        members.pop(viewer).__exit__()
+        there.remove(viewer)
+    del viewer, member
+    assert len(there) == 2 * SLICE
+    assert Viewer.alive == alive - SLICE  # the second slice is the one at hand
+    await publishing
+    assert all(viewer.told for viewer in there)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What there may be thousands of."""
+    for name, number in {"CROWD": 5, "LINGERING": 3}.items():
+        monkeypatch.setattr(module, name, number)
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("few")
+async def test_garbage_isnt_looked_for_among_a_crowd() -> None:
+    hub, kept = Hub(1_000, 1_000, 1_000), []
+    with ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(hub.place(None))
+            kept.append(gc.get_freeze_count())
+        looked_at = gc.get_objects()
+        inside = [viewer for viewer in hub._viewers if any(viewer is one for one in looked_at)]
+        assert inside == []
+    assert kept[:4] == [kept[0]] * 4
+    assert len(set(kept)) == 7  # it was done anew after each five
+
+
+class Knotted(Viewer):
+    """One that only garbage collection frees."""
+
+    def __init__(self) -> None:
+        super().__init__(1_000)
+        self.knot: Any = self
+
+
+@pytest.mark.usefixtures("few")
+async def test_viewers_that_left_and_linger_are_looked_for_loudly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hub = Hub(1_000, 1_000, 1_000)
+
+    def come_and_go() -> None:
+        viewer = Knotted()
+        hub.enter(viewer, None)
+        gc.freeze()
+        hub.leave(viewer, None)
+
+    gc.collect()
+    others = Viewer.alive
+    for _ in range(2):
+        for _ in range(3):
+            come_and_go()
+        hub.look_for_lingering()
+        assert Viewer.alive == others + 3  # they may just be on their way
+        hub.look_for_lingering()
+        assert Viewer.alive == others
+    said = "3 viewers that left weren't freed: looking for them"
+    assert [record.getMessage() for record in caplog.records] == [said] * 2

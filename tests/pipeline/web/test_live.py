@@ -294,10 +294,14 @@ async def test_the_ping_is_a_message_that_the_seeds_client_does_not_show(
             }
 
 
-async def test_a_task_that_fails_begins_again(
-    log: AlertLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ending", [ZeroDivisionError, asyncio.CancelledError])
+async def test_a_task_that_fails_or_ends_as_cancelled_begins_again(
+    log: AlertLog,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    ending: type[BaseException],
 ) -> None:
-    faults = iter([ZeroDivisionError()])
+    faults = iter([ending()])
 
     def failing_once(**fields: Any) -> bytes:
         if "event" in fields and (fault := next(faults, None)):
@@ -305,7 +309,7 @@ async def test_a_task_that_fails_begins_again(
         return connection(**fields)
 
     monkeypatch.setattr("pipeline.web.live.connection", failing_once)
-    monkeypatch.setattr("pipeline.web.server.AGAIN", 0.05)
+    monkeypatch.setattr("pipeline.web.tasks.AGAIN", 0.05)
     async with running(settings, ping_every=0.05) as site:
         await site.until_ready()
         async with site.viewer() as viewer:
