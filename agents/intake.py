@@ -207,10 +207,11 @@ class Intake:
                 consumer.resume_partitions([source.tp])
 
     async def look(self) -> None:
-        """Now and then: what has waited for too long is taken up without what it waits for."""
+        """Now and then: what has waited for too long is taken up without what it waits for. While
+        something is taken up, or written, nothing waits for what may come."""
         sources = self._sources()
         self._order.look(sources)
-        if not any(source.chunks for source in sources):
+        if self._advancing.locked() or not any(source.chunks for source in sources):
             self._moved_at = time.monotonic()
         elif time.monotonic() - self._moved_at > PATIENCE:
             self._moved_at = time.monotonic()

@@ -228,6 +228,15 @@ async def test_what_never_comes_is_waited_for_no_more_after_a_while(worker, monk
     assert worker.device().readings == 1
 
 
+async def test_a_write_that_takes_long_is_no_wait_for_what_never_comes(worker, monkeypatch):
+    worker.owner.ends = {TP("readings", ELSEWHERE): 1}
+    await worker.read(HOME, reading(0, temperature=20))
+    monkeypatch.setattr("agents.intake.PATIENCE", -1)
+    async with worker.intake._advancing:
+        await worker.intake.look()
+    assert worker.owner.owned[HOME].rows == {}
+
+
 async def test_what_was_given_away_while_its_forwards_were_sent_is_not_acknowledged(monkeypatch):
     worker = Worker(ELSEWHERE)
 
