@@ -207,17 +207,19 @@ class Intake:
                 consumer.resume_partitions([source.tp])
 
     async def look(self) -> None:
-        """Now and then: what has waited for too long is taken up without what it waits for. While
-        something is taken up, or written, nothing waits for what may come."""
+        """Now and then: take up what has waited for something that was read and brought nothing;
+        and what has waited for too long, without what it waits for. While something is taken up,
+        or written, nothing waits for what may come."""
         sources = self._sources()
         self._order.look(sources)
         if self._advancing.locked() or not any(source.chunks for source in sources):
             self._moved_at = time.monotonic()
-        elif time.monotonic() - self._moved_at > PATIENCE:
+            return
+        if time.monotonic() - self._moved_at > PATIENCE:
             self._moved_at = time.monotonic()
             if missing := self._order.give_up(sources):
                 log.warning("going on without what %s hold: it doesn't come", missing)
-                await self.advance()
+        await self.advance()
 
 
 def is_full(partition: Partition) -> bool:

@@ -218,23 +218,35 @@ async def test_a_source_that_is_far_ahead_is_read_no_further_until_the_others_ha
     assert worker.app.consumer.paused == set()
 
 
-async def test_what_never_comes_is_waited_for_no_more_after_a_while(worker, monkeypatch):
-    worker.owner.ends = {TP("readings", ELSEWHERE): 1}
-    await worker.read(HOME, reading(0, temperature=20))
-    await worker.intake.look()
-    assert worker.owner.owned[HOME].rows == {}
-    monkeypatch.setattr("agents.intake.PATIENCE", -1)
+@pytest.fixture
+async def waiting(worker: Worker) -> Worker:
+    """Readings come mixed, and one waits for what may be older and is somewhere else."""
+    await worker.read(ELSEWHERE, reading(0, at=T0, temperature=20))
+    worker.owner.ends = {TP("readings", ELSEWHERE): 2}
+    await worker.read(HOME, reading(0, at=T0 + 9, temperature=20))
     await worker.intake.look()
     assert worker.device().readings == 1
+    return worker
 
 
-async def test_a_write_that_takes_long_is_no_wait_for_what_never_comes(worker, monkeypatch):
-    worker.owner.ends = {TP("readings", ELSEWHERE): 1}
-    await worker.read(HOME, reading(0, temperature=20))
+async def test_what_never_comes_is_waited_for_no_more_after_a_while(waiting, monkeypatch):
     monkeypatch.setattr("agents.intake.PATIENCE", -1)
-    async with worker.intake._advancing:
-        await worker.intake.look()
-    assert worker.owner.owned[HOME].rows == {}
+    await waiting.intake.look()
+    assert waiting.device().readings == 2
+
+
+async def test_a_write_that_takes_long_is_no_wait_for_what_never_comes(waiting, monkeypatch):
+    monkeypatch.setattr("agents.intake.PATIENCE", -1)
+    async with waiting.intake._advancing:
+        await waiting.intake.look()
+    assert waiting.device().readings == 1
+
+
+async def test_what_was_waited_for_and_brought_nothing_is_found_to_be_read(waiting):
+    """Of a transaction's marker comes no chunk."""
+    waiting.owner.ends = {}
+    await waiting.intake.look()
+    assert waiting.device().readings == 2
 
 
 async def test_what_was_given_away_while_its_forwards_were_sent_is_not_acknowledged(monkeypatch):
