@@ -51,7 +51,7 @@ class Vitals:
         await self._runner.setup()
         with contextlib.suppress(OSError):
             await web.TCPSite(self._runner, self._host, self._port).start()
-        if not self._runner.sites:
+        if not self._runner.addresses:
             log.warning("port %d of %s is taken: taking a free one", self._port, self._host)
             await web.TCPSite(self._runner, self._host, 0).start()
         log.info("metrics: http://%s:%d/metrics", self._host, self._runner.addresses[0][1])
