@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from aiokafka import ConsumerRecord
 
 from pipeline.records import Rejected
-from pipeline.rows import Place
+from pipeline.rows import Place, Row
 from pipeline.rules.engine import Reading
 
 
@@ -47,12 +47,13 @@ class Origin(NamedTuple):
 
 class Item:
     """`place`, `partition` and `timestamp` (ms) are the origin's; `home` is the partition of the
-    reading's device, `refused` why single values were left out of it. Without a reading, `rejected`
-    is why there is none."""
+    reading's device, `row` the device's where that was known as the record came, `refused` why
+    single values were left out of the reading. Without one, `rejected` is why there is none. `turn`
+    is when its turn comes, by its source's clock."""
 
     __slots__ = (
-        "home", "partition", "place", "reading", "record", "refused", "rejected", "timestamp",
-        "topic",
+        "home", "partition", "place", "reading", "record", "refused", "rejected", "row",
+        "timestamp", "topic", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -64,7 +65,9 @@ class Item:
         self.timestamp: Final = timestamp
         self.record: Final = record
         self.reading: Reading | None = None
+        self.row: Row | None = None
         self.home = -1
+        self.turn = 0.0
         self.refused: Sequence[str] = ()
         self.rejected = ""
 

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 SLICE = 2_000  # devices between two breaths of the event loop
 LONG_AGO = float("-inf")
+JUDGED: Final = "judged"  # the verdict on most readings
 
 
 class Judge:
@@ -40,7 +41,8 @@ class Judge:
     def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
         self.engine = engine
         self.wake: Final = wake
-        self._verdicts: dict[str, int] = {}  # since the last report
+        self._verdicts: dict[str, int] = {}  # since the last report, beside
+        self._most = 0  # those that were judged, as most are
 
     # -- readings
 
@@ -52,7 +54,9 @@ class Judge:
             return
         at = home.clock.see(reading.record_time, wall)
         home.note_applied(origin, place)
-        row = home.row(reading.device_id)
+        row = item.row
+        if row is None or row.gone:
+            row = home.row(reading.device_id)
         if home.row_has_applied(row, origin, place):
             self._count("replayed")
             return
@@ -79,10 +83,15 @@ class Judge:
             metrics.DECISION_SECONDS.observe(max(0.0, wall - reading.record_time))
 
     def _count(self, verdict: str) -> None:
-        self._verdicts[verdict] = self._verdicts.get(verdict, 0) + 1
+        if verdict == JUDGED:
+            self._most += 1
+        else:
+            self._verdicts[verdict] = self._verdicts.get(verdict, 0) + 1
 
     def report(self) -> None:
         """What has been counted, to the metrics: a lock and a look-up each, too much a reading."""
+        if self._most:
+            self._verdicts[JUDGED], self._most = self._most, 0
         for verdict, count in self._verdicts.items():
             metrics.READINGS.labels(verdict).inc(count)
         self._verdicts.clear()
@@ -197,7 +206,7 @@ class Judge:
     def changed(
         self, partition: Partition, row: Row, events: list[Event], since: float | None = None
     ) -> None:
-        partition.dirty[row.device.id] = row
+        partition.mark_dirty(row)
         for event in events:
             if event.kind == "offline":
                 _note_silence(partition, event)

@@ -126,7 +126,7 @@ class Ownership:
             for row in some:
                 metrics.RESENT.inc(len(row.outbox))
                 row.outbox = ()
-                partition.dirty[row.device.id] = row
+                partition.mark_dirty(row)
 
     async def _load(
         self, number: int, kept: Partition | None, looking: AIOKafkaConsumer

@@ -232,7 +232,7 @@ class Writer:
             if row is None:
                 row = partition.row(device_id)
                 row.device.retire()  # we deleted it, or never had it
-            partition.dirty[device_id] = row
+            partition.mark_dirty(row)
 
     async def tell(
         self, partition: Partition, announced: Sequence[tuple[Row, Sequence[Outgoing]]]
@@ -294,9 +294,9 @@ class Writer:
 
 def take_cut(partition: Partition) -> Cut:
     """Everything up to now, without an await; what changes from here on is the next cut's."""
-    rows, chunks = list(partition.dirty.values()), partition.pending
+    rows, chunks = partition.dirty, partition.pending
     own: list[Encoded] = [(PARTITION_KEY, partition.packed())] if rows or chunks else []
-    partition.dirty, partition.pending = {}, []
+    partition.dirty, partition.pending = [], []
     partition.unflushed = 0
     return Cut(partition, rows, own, dict(partition.origins), chunks)
 
@@ -308,12 +308,14 @@ def take_slice(
     have closed, and what of their devices was rejected: a row that is durable tells neither again.
     `covered` is what the partition's own row, which follows, says of other origins."""
     chosen = dict(islice(partition.urgent.items(), SLICE))
-    chosen |= {row.device.id: row for row in rows}
+    for row in rows:
+        row.dirty = False
+        if not row.gone:
+            chosen[row.device.id] = row
     part = Slice([], [], newest(partition.windows), partition.rejected)
     partition.windows, partition.rejected = [], []
     for key in sorted(chosen):
         row = chosen[key]
-        partition.dirty.pop(key, None)
         partition.urgent.pop(key, None)
         if row.is_over():
             partition.delete(row)
@@ -352,4 +354,4 @@ def settle_outboxes(
     """The broker has these events: clear them, and write those rows again, some time."""
     for row, events in announced:
         row.outbox = row.outbox[len(events) :]
-        partition.dirty[row.device.id] = row
+        partition.mark_dirty(row)

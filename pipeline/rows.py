@@ -27,7 +27,7 @@ IMPORT_KEY: Final = b"*import"  # stands there as long as an import isn't finish
 # `*partition` row of a newer one, before it has touched anything. The first three places stay.
 # 1 knew nothing of readings that arrive in other partitions, 2 nothing of commands
 VERSION: Final = 3
-UNPLACED: Final = -1
+NEVER: Final = float("inf")
 NOTHING: Final = (-1, -1, -1)  # applied, of each consumed topic
 
 # Where a reading stood in its partition: epoch (a topic that is recreated counts anew), offset.
@@ -59,11 +59,15 @@ def wins(value: bytes | None, known: bytes | None) -> bool:
 class Row:
     """A device, the last offset of each consumed topic that is applied to it, and the events it has
     decided that nobody has yet. Every reading looks here: three numbers lie nearer than a list.
-    Most devices of a million have no event that waits, and keep no list for it."""
+    Most devices of a million have no event that waits, and keep no list for it.
+
+    Not stored: whether it is among its partition's `dirty` ones, or in a cut that is being written;
+    when it is `due` a look, and the second it is `noted` for (`tables/plan.py`); and whether it is
+    `gone`, so that whoever holds it asks for the device's row anew."""
 
     __slots__ = (
-        "applied_check", "applied_command", "applied_reading", "device", "foreign", "outbox",
-        "place",
+        "applied_check", "applied_command", "applied_reading", "device", "dirty", "due", "foreign",
+        "gone", "noted", "outbox",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +81,10 @@ class Row:
         self.applied = applied
         self.outbox = outbox
         self.foreign = foreign  # partition to the last place there that is applied
-        self.place = UNPLACED  # in its partition's plan (`tables/plan.py`)
+        self.dirty = False
+        self.gone = False
+        self.due = NEVER
+        self.noted = NEVER
 
     @property
     def applied(self) -> list[int]:

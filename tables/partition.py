@@ -75,7 +75,7 @@ class Partition:
         self.changelog_next = 0
         self.open_next = UNKNOWN_OFFSET  # where `alerts-open` goes on if nobody else writes there
         self.confirmed_at = UNKNOWN  # when what we wrote was last the end of the changelog
-        self.dirty: dict[str, Row] = {}
+        self.dirty: list[Row] = []  # each once: see `mark_dirty`
         self.urgent: dict[str, Row] = {}  # those that have events which nobody has yet
         self.rejected: list[Rejection] = []
         self.pending: list[EventT[Any]] = []  # what the next cut covers, and its acks
@@ -97,8 +97,15 @@ class Partition:
             row = self.rows[device_id] = new_row(device_id)
         return row
 
+    def mark_dirty(self, row: Row) -> None:
+        """It has changed: the next cut has it, or the one that it is in already."""
+        if not row.dirty:
+            row.dirty = True
+            self.dirty.append(row)
+
     def delete(self, row: Row) -> None:
         del self.rows[row.device.id]
+        row.gone = True
         self.plan.forget(row)
         self.wrong_clocks.discard(row.device.id)
 
@@ -200,7 +207,7 @@ class Partition:
             applied = row.applied
             applied[source] = -1
             row.applied = applied
-            self.dirty[row.device.id] = row
+            self.mark_dirty(row)
 
 
 def new_row(device_id: str) -> Row:

@@ -15,6 +15,7 @@ from agents.order import Source
 from agents.writer import Slice, take_cut, take_slice
 from pipeline.batches import Outbound, Written
 from pipeline.names import Names
+from pipeline.rows import Row
 from pipeline.rules.clock import PartitionClock
 from pipeline.settings import Settings
 from tables.partition import Partition
@@ -87,6 +88,10 @@ def written(partition: Partition) -> Slice:
     part = take_slice(partition, cut.rows, cut.origins)
     part.rows.extend(cut.own)
     return part
+
+
+def ids(rows: Iterable[Row]) -> list[str]:
+    return [row.device.id for row in rows]
 
 
 class Consumer:

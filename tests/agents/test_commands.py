@@ -231,7 +231,7 @@ def test_a_silence_ends_by_itself_at_its_time_also_after_a_restart(house: House)
     assert due(again.judge.engine, again.owned, row) == T0 + 100
     again.judge.take_up(again.owned)
     assert not again.judge.adopt_some(again.owned)
-    assert again.owned.plan.when(row) == T0 + 100
+    assert row.due == T0 + 100
     again.check(0, 99)
     assert again.steps == [("fired", "s1")]
     again.check(1, 130)

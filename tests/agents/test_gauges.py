@@ -87,7 +87,7 @@ def test_a_worker_shows_its_partitions_and_after_a_rebalance_only_its_own(
 ) -> None:
     worker: Any = Worker(1, 2)
     worker.owned[1] = judged
-    judged.dirty["attic"] = judged.row("attic")
+    judged.mark_dirty(judged.row("attic"))
     judged.standing.opened("a", "danger", "threshold")
     judged.standing.opened("b", "warning", "offline")
     judged.row("cellar")

@@ -22,7 +22,7 @@ from pipeline.rules.lifecycle import Alerts
 from pipeline.rules.silence import Silence
 from pipeline.values import SHORTEST_WINDOW
 from tables.partition import CHECKS, READINGS, Partition
-from tests.agents.shell import T0, App, Event, Owner, Record, reading, written
+from tests.agents.shell import T0, App, Event, Owner, Record, ids, reading, written
 
 WHYS = ("silence", "fleet", "offline")
 HOME = 1  # the partition of the device that is called attic, of eight
@@ -71,7 +71,7 @@ def check(judge: Judge, owned: Partition, offset: int, horizon: float, key: Any 
 def test_a_hot_reading_leaves_its_event_in_the_row_that_decided_it(owned, feed):
     feed(reading(0, temperature=36))
     assert kinds(owned) == [("temperature-high", 1, True)]
-    assert owned.dirty.keys() == {"attic"}
+    assert ids(owned.dirty) == ["attic"]
     assert owned.applied[READINGS] == 0
 
 
@@ -167,7 +167,7 @@ def test_what_was_decided_before_our_core_failed_is_announced_and_never_again(
     assert [dict(r.headers)["reason"] for r in owned.rejected] == [b"core_error"]
     assert kinds(owned) == [("offline", 1, True), ("offline", 2, False)]
     assert owned.rows["attic"].device.open_alerts() == []
-    assert "attic" in owned.dirty
+    assert "attic" in ids(owned.dirty)
     assert owned.rows["attic"].applied[READINGS] == 5
     monkeypatch.undo()
     feed(reading(6, at=T0 + 3601, temperature=36))
@@ -339,7 +339,7 @@ def test_devices_that_other_rules_have_judged_are_judged_again_in_slices(
     assert len(owned.dirty) == 2
     while judge.adopt_some(owned):
         pass
-    assert owned.dirty.keys() == set(AT_HOME)
+    assert set(ids(owned.dirty)) == set(AT_HOME)
     assert {row.outbox[-1].open for row in owned.rows.values()} == {False}
 
 
@@ -350,7 +350,7 @@ def test_a_partition_that_was_given_away_is_not_judged_again(owned, feed, judge)
     judge.take_up(owned)
     owned.closed = True
     assert not judge.adopt_some(owned)
-    assert owned.dirty == {}
+    assert owned.dirty == []
 
 
 def test_changed_rules_are_judged_by_now_and_not_when_the_last_record_came(owned, feed, judge):

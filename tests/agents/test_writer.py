@@ -19,7 +19,7 @@ from pipeline.rules.engine import Device, Engine, Reading
 from pipeline.rules.window import Closed as ClosedWindow
 from pipeline.rules.window import Window
 from tables.partition import Partition
-from tests.agents.shell import T0, App, Batches, Chunk, Table, partition
+from tests.agents.shell import T0, App, Batches, Chunk, Table, ids, partition
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def fired(seq: int = 1) -> Outgoing:
 def dirty(owned: Partition, device_id: str, *events: Outgoing) -> Row:
     row = owned.row(device_id)
     row.outbox += tuple(events)
-    owned.dirty[device_id] = row
+    owned.mark_dirty(row)
     return row
 
 
@@ -130,7 +130,7 @@ async def test_what_has_decided_an_event_is_written_and_announced_without_waitin
         *(app.names.alerts, app.names.alerts_open),
     ]
     assert [record.key for record in app.producer.to(app.names.changelog)] == [b"attic"]
-    assert (row.outbox, list(owned.dirty), len(owned.pending)) == ((), ["cellar", "attic"], 1)
+    assert (row.outbox, ids(owned.dirty), len(owned.pending)) == ((), ["attic", "cellar"], 1)
     await writer.announce([owned])
     assert app.producer.to(app.names.alerts)[1:] == []
     await writer.flush([owned])
@@ -198,7 +198,7 @@ async def test_a_cut_is_written_in_slices_and_what_is_urgent_goes_with_the_next(
         *(b"a", b"b", b"a", b"c", b"d", b"e", PARTITION_KEY),
     ]
     assert app.log.index(app.names.alerts) < app.log.index("ack")
-    assert list(owned.dirty) == ["a"]
+    assert ids(owned.dirty) == ["a"]
 
 
 async def test_alerts_go_to_the_devices_own_partition_and_a_resolution_leaves_a_tombstone(
@@ -448,7 +448,7 @@ async def test_an_owner_writes_over_what_an_older_one_wrote_late(app, writer, ho
     owned.row("cellar")
     dirty(owned, "attic", fired())
     await writer.flush([owned])
-    assert "cellar" in owned.dirty
+    assert "cellar" in ids(owned.dirty)
     await writer.flush([owned])
     assert [r.key for r in app.producer.to(app.names.changelog)].count(b"cellar") == 1
 
@@ -485,7 +485,7 @@ async def test_a_partition_knows_the_devices_whose_clock_is_wrong_from_their_row
 
     async def reading(at: float, claimed: float) -> set[str]:
         Engine().reading(row.device, Reading("attic", claimed, at, {"co2": 1.0}), at, 0.0)
-        owned.dirty["attic"] = row
+        owned.mark_dirty(row)
         await writer.flush([owned])
         return set(owned.wrong_clocks)
 
@@ -494,7 +494,7 @@ async def test_a_partition_knows_the_devices_whose_clock_is_wrong_from_their_row
     assert await reading(T0 + 20, T0 + 9 * hour) == {"attic"}
     assert owned.reopened().wrong_clocks == {"attic"}
     row.device.retire()
-    owned.dirty["attic"] = row
+    owned.mark_dirty(row)
     await writer.flush([owned])
     assert owned.wrong_clocks == set()
 
