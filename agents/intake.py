@@ -12,7 +12,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
-from itertools import repeat
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
@@ -83,39 +82,45 @@ class Intake:
     def put(self, source: Source, event: EventT[list[ConsumerRecord]], wall: float) -> None:
         records = cast(list[ConsumerRecord], event.value)
         raws = [record.value or b"" for record in records]
-        items = list(map(self._item, repeat(source), records, objects(raws)))
+        items: list[Item] = []
+        mixed = False
+        for record, fields in zip(records, objects(raws), strict=True):
+            item = self._item(source, record, fields)
+            mixed = mixed or item.is_foreign()
+            items.append(item)
         source.put(Chunk(event, items), wall)
         source.partition.unflushed += sum(map(len, raws))
-        self._order.came(source, mixed=any(item.is_foreign() for item in items))
+        self._order.came(source, mixed=mixed)
 
     def _item(
         self, source: Source, record: ConsumerRecord, fields: dict[str, Any] | Rejected
     ) -> Item:
-        tp, place = source.tp, (source.partition.epoch, record.offset)
-        item = Item(tp.topic, tp.partition, place, record.timestamp, record)
+        place = (source.partition.epoch, record.offset)
+        item = Item(source.topic, source.number, place, record.timestamp, record)
         try:
             if source.is_inbox:
                 item = Item(*Origin.of(record), record)
             if isinstance(fields, Rejected):
                 raise fields
+            device_id = fields.get("device_id")
+            if isinstance(device_id, str):
+                item.row = source.partition.rows.get(device_id)
             item.reading, item.refused = reading_of(
                 fields,
                 item.timestamp / 1000,
                 named=self._judge.engine.rulebook.metrics_named,
                 naive_timezone=self._naive,
-                known=source.partition.rows,
+                is_known=item.row is not None,
             )
         except Rejected as rejected:
             item.refused, item.rejected = rejected.refused, rejected.reason
         else:
-            item.home = self._home_of(item.reading.device_id, source.partition)
+            item.home = self._home_of(item, item.reading.device_id, source.partition.number)
         return item
 
-    def _home_of(self, device_id: str, arrived_at: Partition) -> int:
+    def _home_of(self, item: Item, device_id: str, arrived_at: int) -> int:
         """Of a device that is known there it is no question."""
-        if device_id in arrived_at.rows:
-            return arrived_at.number
-        return home_of(device_id, self._app.partition_count)
+        return arrived_at if item.row else home_of(device_id, self._app.partition_count)
 
     # -- whose turn it is
 
@@ -155,13 +160,13 @@ class Intake:
         if source.is_inbox:
             self._apply(source, item, wall)
             return
-        partition, record = source.partition, item.record
-        is_new = record.offset > partition.applied[READINGS]
+        partition, offset = source.partition, item.place[1]
+        is_new = offset > partition.applied[READINGS]
         if item.reading is not None or is_new:
             self._apply(source, item, wall)
         if is_new:
-            partition.applied[READINGS] = record.offset
-            partition.applied_time = record.timestamp
+            partition.applied[READINGS] = offset
+            partition.applied_time = item.timestamp
 
     def _apply(self, source: Source, item: Item, wall: float) -> None:
         reading, home = item.reading, self._ownership.owned.get(item.home)

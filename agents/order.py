@@ -35,12 +35,11 @@ NEVER: Final = float("inf")
 class Chunk:
     """Items that came as one message, acknowledged together once all are taken up."""
 
-    __slots__ = ("event", "items", "taken", "times")
+    __slots__ = ("event", "items", "taken")
 
     def __init__(self, event: EventT[Any], items: list[Item]) -> None:
         self.event = event
         self.items = items
-        self.times: list[float] = []
         self.taken = 0
 
 
@@ -48,11 +47,14 @@ class Source:
     """One partition of the readings, or of the inboxes, while it is ours."""
 
     __slots__ = (
-        "backlog_end", "chunks", "clock", "is_inbox", "is_paused", "partition", "position", "tp",
+        "backlog_end", "chunks", "clock", "is_inbox", "is_paused", "number", "partition",
+        "position", "topic", "tp",
     )  # fmt: skip
 
     def __init__(self, tp: TP, partition: Partition, backlog_end: int, *, is_inbox: bool) -> None:
-        self.tp = tp
+        self.tp: Final = tp
+        self.topic: Final = tp.topic  # of every item: a look into a named tuple takes longer
+        self.number: Final = tp.partition
         self.partition = partition
         self.backlog_end = backlog_end  # where it ended when it became ours
         self.is_inbox = is_inbox
@@ -62,25 +64,28 @@ class Source:
         self.is_paused = False
 
     def put(self, chunk: Chunk, wall: float) -> None:
-        chunk.times = [self.clock.see(item.timestamp / 1000, wall) for item in chunk.items]
+        clock = self.clock
+        for item in chunk.items:
+            item.turn = clock.see(item.timestamp / 1000, wall)
         self.chunks.append(chunk)
 
     def next_time(self) -> float:
         chunk = self.chunks[0]
-        return chunk.times[chunk.taken]
+        return chunk.items[chunk.taken].turn
 
     def take(self, until: float, at_most: int) -> list[Item]:
         """The items of the first chunk up to that time, for whoever applies them without an
         `await`."""
         chunk = self.chunks[0]
+        items = chunk.items
         first = end = chunk.taken
-        last = min(len(chunk.items), first + at_most)
-        while end < last and chunk.times[end] <= until:
+        last = min(len(items), first + at_most)
+        while end < last and items[end].turn <= until:
             end += 1
         chunk.taken = end
         if end > first:
-            self.position = chunk.items[end - 1].record.offset + 1
-        return chunk.items[first:end]
+            self.position = items[end - 1].record.offset + 1
+        return items[first:end]
 
     def pop_taken(self) -> EventT[Any] | None:
         """The message of the first chunk if all of it is taken up: it waits here no more."""

@@ -11,9 +11,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import repeat
 from typing import Any, Final
 
 import msgspec
@@ -28,14 +27,17 @@ _DEVICE_ID: Final = re.compile(DEVICE_ID)
 _NO_DEVICE_ID_FROM: Final = 10**128
 _LONGEST_NAME: Final = 64
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  (in UTC, whose name needn't be printed)
 _FIRST: Final = -62_135_596_800.0  # the years 1 to 9999: what ISO 8601 and datetime can say
 _LAST: Final = 253_402_300_799.999
 _MILLISECONDS_FROM: Final = 1e11  # as seconds the year 5138, as milliseconds 1973
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKETS: Final = bytes.maketrans(b"[]{}", b"()()")
+_NO_MARKS: Final = bytes(byte for byte in range(256) if byte not in b"[{,")
 _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _GREATEST: Final = sys.float_info.max
 _LEAST: Final = -_GREATEST
+_EXACT: Final = 1 << 53  # whole numbers up to there are floats
 _LONGEST_INT: Final = 400  # digits; from 310 on no float can hold it, beyond 4,300 int() refuses
 
 
@@ -68,12 +70,12 @@ def reading_of(
     *,
     named: frozenset[str],
     naive_timezone: tzinfo,
-    known: Container[str] = (),
+    is_known: bool = False,
 ) -> tuple[Reading, list[str]]:
-    """The same of a record's object, which is used up. `known` are ids that needn't be looked at:
-    those of readings that were."""
+    """The same of a record's object, which is used up. The id of a device that is known needn't be
+    looked at: that of a reading was."""
     device_id = fields.pop("device_id", None)
-    if type(device_id) is not str or device_id not in known:
+    if not is_known:
         device_id = _device_id(device_id)
     time = fields.pop("timestamp", None)
     if time is not None:
@@ -138,19 +140,22 @@ def _quick_all(raws: Sequence[bytes]) -> list[dict[str, Any]] | None:
     goes on in the next record, and none shares its record with another.
     """
     joined = b"[%b]" % b",".join(raws)
-    if (
-        joined.count(b"{") != len(raws)
-        or joined.count(b"[") != 1
-        or not all(map(bytes.startswith, raws, repeat(b"{")))
-        or (len(joined) > MAX_BYTES and max(map(len, raws)) > MAX_BYTES)
-    ):
+    marks = joined.translate(None, _NO_MARKS)
+    if marks.count(b"{") != len(raws) or marks.count(b"[") != 1:
+        return None
+    for raw in raws:
+        if not raw.startswith(b"{"):
+            return None
+    if len(joined) > MAX_BYTES and max(map(len, raws)) > MAX_BYTES:
         return None
     try:
         found = _decode_all(joined)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    commas = sum(map(len, found)) - 1
-    return found if len(found) == len(raws) and joined.count(b",") == commas else None
+    commas = -1
+    for fields in found:
+        commas += len(fields)
+    return found if len(found) == len(raws) and marks.count(b",") == commas else None
 
 
 def _careful(raw: bytes) -> Any:
@@ -219,6 +224,8 @@ def _keep_metrics(fields: dict[str, Any], named: frozenset[str]) -> list[str]:
     others: list[str] = []
     refused: list[str] = []
     for name, value in fields.items():
+        if type(value) is int and -_EXACT <= value <= _EXACT:
+            value = fields[name] = float(value)
         if isinstance(value, float) and _LEAST <= value <= _GREATEST and name in named:
             continue
         kind = type(value)
@@ -296,5 +303,6 @@ def _parse_epoch(number: Any) -> float:
 
 def iso(at: float) -> str:
     """UTC with milliseconds and Z. A time that has no such form becomes the nearest that has."""
-    moment = _EPOCH + timedelta(milliseconds=round(min(max(at, _FIRST), _LAST) * 1000))
-    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+    milliseconds = round(min(max(at, _FIRST), _LAST) * 1000)
+    since = timedelta(0, milliseconds // 1000, milliseconds % 1000 * 1000)
+    return (_NAIVE_EPOCH + since).isoformat("T", "milliseconds") + "Z"

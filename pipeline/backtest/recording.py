@@ -71,8 +71,13 @@ class Reader:
     def _reading_of(
         self, fields: dict[str, Any], record_time: float
     ) -> tuple[Reading, Sequence[str]]:
+        device_id = fields.get("device_id")
         return reading_of(
-            fields, record_time, named=self._named, naive_timezone=self._zone, known=self._known
+            fields,
+            record_time,
+            named=self._named,
+            naive_timezone=self._zone,
+            is_known=isinstance(device_id, str) and device_id in self._known,
         )
 
     def _arrival(self, claim: Any) -> float:

@@ -165,7 +165,7 @@ class Silences:
 
     def concern(self, device: Device) -> bool:
         """Whether an event of the device may have to be marked, or an end told."""
-        return bool(self._known) or device.id in self.marked
+        return bool(self._known) or (bool(self.marked) and device.id in self.marked)
 
     def mark(self, device: Device, events: Iterable[Event]) -> None:
         """Say of each event which silence it is under, and remember it with its alert."""
