@@ -28,7 +28,7 @@ class Device:
     `alerts` is None until the first one is fired: most devices of a million never do. A `retired`
     device remembers nothing but its last starts, and its row can be deleted.
 
-    `gaps` are those between its newest readings, in a ring in which the oldest has its place.
+    `gaps` are those between its newest readings, the oldest first.
     `hashes` are those of the rules it was last judged by (None: of a time without). `page` is where
     they stand, and after a silence shorter than `patience` nothing is due by it, reminders apart;
     neither is stored. `lag` is what is known of a clock that isn't right, `trusted`
@@ -37,7 +37,7 @@ class Device:
 
     __slots__ = (
         "alerts", "dense_since", "gaps", "hashes", "id", "lag", "last_seen", "layout", "metrics",
-        "oldest", "page", "patience", "readings", "recent", "retired", "slices", "time", "trusted",
+        "page", "patience", "readings", "recent", "retired", "slices", "time", "trusted",
         "window_end", "window_start", "windows",
     )  # fmt: skip
 
@@ -60,7 +60,6 @@ class Device:
         self.window_start = UNKNOWN
         self.window_end = UNKNOWN
         self.gaps: offline.Gaps = array("d")
-        self.oldest = 0
         self.recent: list[int] | None = None
         self.lag: Lag | None = None
         self.trusted = False
@@ -95,22 +94,16 @@ class Device:
         (`grow_patient`)."""
         gaps, keep = self.gaps, rule.gaps
         if len(gaps) == keep:
-            gaps[self.oldest] = gap
-            self.oldest = (self.oldest + 1) % keep
-        elif len(gaps) < keep and self.oldest == 0:
-            gaps.append(gap)
-        else:  # as many as another rule kept
-            self.gaps = offline.in_order(gaps, self.oldest)[-keep:]
-            self.oldest = 0
-            self.learn(rule, gap)
-            return
+            del gaps[0]
+        elif len(gaps) > keep:  # as many as another rule kept
+            del gaps[: len(gaps) - keep + 1]
+        gaps.append(gap)
         if self.patience > rule.floor and rule.after is None:
             self.patience = min(self.patience, max(rule.floor, gap * rule.factor))
 
     def forget_cadence(self, rule: Offline, gap: float) -> None:
         """Of all gaps this one alone is true."""
         self.gaps = array("d")
-        self.oldest = 0
         self.learn(rule, gap)
 
     def remember(self, values: dict[str, float]) -> bool:
@@ -235,7 +228,7 @@ class Device:
         """Plain values, cheap to serialise; the first tells their layout."""
         return [
             VERSION, self.retired, self.last_seen, self.time, self.readings, self.values,
-            list(offline.in_order(self.gaps, self.oldest)), list(self.recent or ()),
+            list(self.gaps), list(self.recent or ()),
             None if self.alerts is None else self.alerts.pack(),
             None if self.hashes is None else list(self.hashes), self.dense_since, self.trusted,
             None if self.lag is None else self.lag.pack(),
