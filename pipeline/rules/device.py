@@ -10,7 +10,7 @@ from pipeline.rules import offline
 from pipeline.rules.arrival import Lag
 from pipeline.rules.lifecycle import Alerts, Episode
 from pipeline.rules.metric import ABSENT, NONE_MET, Metric
-from pipeline.rules.rulebook import Offline, Rulebook
+from pipeline.rules.rulebook import ANY, Band, Offline, Rulebook
 from pipeline.rules.trend import Slices
 from pipeline.rules.version import refuse_newer
 from pipeline.rules.window import Window
@@ -81,7 +81,7 @@ class Device:
         self.hashes = page.hashes  # the same object for all of a page
         self.grow_patient(page)
         for name, metric in self._named():
-            metric.heed(page.quiet.get(name))
+            metric.heed(self._band(name))
 
     def grow_patient(self, page: Rulebook) -> None:
         """As patient as its page lets it be."""
@@ -115,7 +115,7 @@ class Device:
             metric = self._meet(name) if place < 0 else metrics[place]
             metric.value = value
             if not metric.low <= value <= metric.high:
-                quiet = False
+                quiet = quiet and self._band(name).holds(value)
         return quiet
 
     def count_quiet(self, values: dict[str, float], time: float) -> dict[str, float] | None:
@@ -130,19 +130,15 @@ class Device:
                 metric = self._meet(name)
             metric.value = value
             count = metric.count
-            if not metric.low <= value <= metric.high:
-                loud = {name: value} if loud is None else loud | {name: value}
-            elif count:
+            if count and metric.low <= value <= metric.high:  # most end here
                 metric.count = count + 1
                 metric.total += value
-                if value < metric.min:
-                    metric.min = value
-                elif value > metric.max:
-                    metric.max = value
                 metric.last = value
                 metric.time = time
+            elif (band := self._band(name)).holds(value):
+                metric.count_in(value, time, band)
             else:
-                metric.begin(value, time)
+                loud = {name: value} if loud is None else loud | {name: value}
         return loud
 
     def count(self, values: dict[str, float], time: float) -> None:
@@ -151,7 +147,7 @@ class Device:
             metric = self._metric(name)
             if time >= self.time:
                 metric.value = value
-            metric.count_in(value, time)
+            metric.count_in(value, time, self._band(name))
 
     def meet(self, names: Iterable[str]) -> None:
         """A metric that only late readings have had is one of the device's too."""
@@ -169,9 +165,12 @@ class Device:
         metric = Metric(ABSENT)
         self.layout = self.layout.with_another(name)
         self.metrics = (*self.metrics, metric)
-        if self.page is not None:
-            metric.heed(self.page.quiet.get(name))
+        metric.heed(self._band(name))
         return metric
+
+    def _band(self, name: str) -> Band:
+        """Where no rule has anything to say about the metric while no alert is open."""
+        return ANY if self.page is None else self.page.quiet.get(name, ANY)
 
     def open_window(self, start: float, end: float) -> None:
         self.window_start = start
@@ -192,8 +191,8 @@ class Device:
 
     def drop_window(self) -> None:
         self.open_window(UNKNOWN, UNKNOWN)
-        for metric in self.metrics:
-            metric.count = 0
+        for name, metric in self._named():
+            metric.drop(self._band(name))
 
     def _window(self) -> Window:
         window = Window(self.window_start, self.window_end)
@@ -275,7 +274,7 @@ class Device:
             newest = windows.pop()
             self.open_window(newest.start, newest.end)
             for name, cell in newest.cells.items():
-                self._metric(name).unpack(cell)
+                self._metric(name).unpack(cell, self._band(name))
         for closed in windows:
             self.meet(closed.cells)
         self.windows = windows or None

@@ -246,6 +246,12 @@ class Band:
         self.low = max(self.low, low)
         self.high = min(self.high, high)
 
+    def holds(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+ANY: Final = Band()  # of a metric that no rule is about
+
 
 class Rulebook:
     """The rules a device is judged by, in the order in which they are asked.
