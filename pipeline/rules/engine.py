@@ -113,13 +113,13 @@ class Engine:
             self.settle(device, at, judged_from, events)
             device.grow_patient(page)
             alerts, gap = device.alerts, at - device.last_seen
-        time = reading.time
-        judged, then = at, False
-        is_repeat = reading.sequence is not None and self._is_repeat(device, reading)
-        if time is not None and not is_repeat:  # which says nothing new of the clock
+        time, judged, verdict = reading.time, at, ""
+        if reading.sequence is not None and self._is_repeat(device, reading):
+            verdict = "repeat"  # which says nothing new of the clock
+        elif time is not None:
             # A record time ahead of `at` is a jump nobody believes yet: it vouches for nothing.
             beside = reading.record_time if reading.record_time < at else at
-            if -self.max_skew <= time - beside <= self.max_skew:
+            if abs(time - beside) <= self.max_skew:
                 device.trusted = True
                 lag = device.lag
                 if lag is not None:
@@ -128,6 +128,7 @@ class Engine:
                     judged = time
             else:
                 device.lag, then = far(device.lag, device.trusted, time, beside, self.max_skew)
+                verdict = "backfill" if then else ""
         if alerts is not None and alerts.open:
             self._return(page, alerts, judged, at, events)
         rule = page.offline
@@ -135,15 +136,13 @@ class Engine:
             device.dense_since = at
             if rule is not None and gap < NEVER:
                 device.learn(rule, gap)
-        elif rule is not None and not then:
+        elif rule is not None and verdict != "backfill":
             _mind_density(device, rule, at)
         device.last_seen = at  # it is alive, whatever becomes of its reading
         device.readings += 1
         device.retired = False
-        if is_repeat:
-            return "repeat", events
-        if then:
-            return "backfill", events
+        if verdict:
+            return verdict, events
         newest = device.time
         if judged < newest:
             # A newest time further ahead of `at` was stamped by a clock that was wrong and has been
@@ -156,14 +155,16 @@ class Engine:
                 self._count_late(device, page, values, judged)
                 return "late", events
         device.time = judged
-        calm = not page.restless and (alerts is None or not (alerts.open or alerts.progress))
-        if calm and device.window_start <= judged < device.window_end:
+        if page.restless or (alerts is not None and (alerts.open or alerts.progress)):
+            device.remember(values)
+            values = self._judge(device, page, values, judged, at, events)
+        elif device.window_start <= judged < device.window_end:
             loud = device.count_quiet(values, judged)  # most readings end here
             if loud is not None:
                 sound = self._judge(device, page, values, judged, at, events)
                 device.count({name: loud[name] for name in loud if name in sound}, judged)
             return "judged", events
-        if not device.remember(values) or not calm:
+        elif not device.remember(values):
             values = self._judge(device, page, values, judged, at, events)
         if self.window:
             self._count_into_window(device, values, judged)
