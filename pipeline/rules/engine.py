@@ -108,11 +108,12 @@ class Engine:
         if page is None or page.root is not self.rulebook:
             self.adopt(device, at, events)
             page = self._page(device)
-        alerts, gap = device.alerts, at - device.last_seen
+        # read together, they are waited for together: each is at a place of its own in the memory
+        alerts, newest, gap = device.alerts, device.time, at - device.last_seen
         if gap >= device.patience or (alerts is not None and alerts.due <= at):
             self.settle(device, at, judged_from, events)
             device.grow_patient(page)
-            alerts, gap = device.alerts, at - device.last_seen
+            alerts, newest, gap = device.alerts, device.time, at - device.last_seen
         time, judged, verdict = reading.time, at, ""
         if reading.sequence is not None and self._is_repeat(device, reading):
             verdict = "repeat"  # which says nothing new of the clock
@@ -143,7 +144,6 @@ class Engine:
         device.retired = False
         if verdict:
             return verdict, events
-        newest = device.time
         if judged < newest:
             # A newest time further ahead of `at` was stamped by a clock that was wrong and has been
             # put back: it must not outlaw every later reading.
