@@ -16,6 +16,7 @@ from pipeline.metrics import WORKER
 from pipeline.records import iso
 from pipeline.rejection import LARGEST_REJECTED
 from pipeline.rules import Rulebook
+from pipeline.rules.counting import Counting
 from pipeline.rules.engine import Device, Engine
 from pipeline.rules.fleet import FLEET
 from pipeline.rules.lifecycle import Alerts
@@ -162,7 +163,7 @@ def test_what_was_decided_before_our_core_failed_is_announced_and_never_again(
     owned, feed, monkeypatch
 ):
     feed(*(reading(n, at=T0 + n, temperature=20) for n in range(5)))
-    monkeypatch.setattr(Engine, "_judge", fail)
+    monkeypatch.setattr("pipeline.rules.judging.judge", fail)
     feed(reading(5, at=T0 + 3600, temperature=36))
     assert [dict(r.headers)["reason"] for r in owned.rejected] == [b"core_error"]
     assert kinds(owned) == [("offline", 1, True), ("offline", 2, False)]
@@ -190,7 +191,7 @@ def test_so_is_what_fell_due_or_other_rules_decided_where_just_that_failed(
     owned, feed, judge, monkeypatch
 ):
     feed(*(reading(n, at=T0 + n, temperature=20) for n in range(5)))
-    monkeypatch.setattr(Engine, "_close_window", fail)
+    monkeypatch.setattr(Counting, "close", fail)
     feed(reading(5, at=T0 + 3600, temperature=20))
     assert kinds(owned) == [("offline", 1, True)]
     judge.engine = Engine(Rulebook())
@@ -261,13 +262,13 @@ def test_a_reading_on_which_our_core_fails_leaves_no_window_to_another_partition
 ):
     judge.engine = Engine(window=WINDOW)
     feed(reading(0, at=START, temperature=20))
-    count = Engine._count_into_window
+    count = Counting.count
 
     def fail_afterwards(self: Any, *arguments: Any) -> None:
         count(self, *arguments)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Engine, "_count_into_window", fail_afterwards)
+    monkeypatch.setattr(Counting, "count", fail_afterwards)
     feed(reading(1, at=START + 70, temperature=20))
     assert judge.engine.take_closed() == []
     assert shown(owned) == [("attic", "temperature", 0, 1, 20.0)]
