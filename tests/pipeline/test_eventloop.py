@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.eventloop import A_TURN, Loop, Turns
+from pipeline.eventloop import A_TURN, Loop, Turns, give_way
 from tests.pipeline.cli.test_web import certificate
 
 MANY = 3 * A_TURN
+LONG = 60.0  # seconds
 
 
 @pytest.fixture
@@ -215,6 +216,49 @@ def test_a_connection_that_is_over_needs_not_be_looked_for(
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+
+
+async def steps(number: int) -> None:
+    """Each in a turn of its own, as what a worker does from a reading to its alert."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def test_who_gives_way_goes_on_once_nobody_else_has_anything_to_do(loop: Loop) -> None:
+    async def slices() -> int:
+        others, number = [loop.create_task(steps(100)) for _ in range(3)], 0
+        while not all(one.done() for one in others):
+            number += 1
+            await give_way(LONG)
+        return number
+
+    assert loop.run_until_complete(slices()) == 1
+
+
+@pytest.mark.parametrize("at_most", [0.0, 0.02])
+def test_who_gives_way_goes_on_though_others_are_never_done(loop: Loop, at_most: float) -> None:
+    async def given() -> float:
+        others = loop.create_task(steps(1 << 60))
+        began = loop.time()
+        await give_way(at_most)
+        others.cancel()
+        return loop.time() - began
+
+    assert at_most <= loop.run_until_complete(given()) < LONG
+
+
+def test_those_who_give_way_dont_wait_for_each_other(loop: Loop) -> None:
+    async def slices() -> None:
+        for _ in range(10):
+            await give_way(LONG)
+
+    async def several() -> None:
+        cut_short = loop.create_task(slices())
+        await asyncio.sleep(0)
+        cut_short.cancel()
+        await asyncio.wait_for(asyncio.gather(slices(), slices(), slices()), LONG / 2)
+
+    loop.run_until_complete(several())
 
 
 def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
