@@ -171,7 +171,7 @@ class Hub:
         while True:
             await asyncio.sleep(PING_EVERY)
             self.look_for_lingering()
-            for some in slices(list(self._viewers)):
+            for some in slices(list(self._viewers), SLICE):
                 for viewer in some:
                     viewer.ping()
                 await asyncio.sleep(BREATH)  # the answers come in slices, too
@@ -195,8 +195,15 @@ class Hub:
 
 def end_all(viewers: Iterable[Viewer], code: int) -> None:
     """In slices: 10,000 that close at once would hold the event loop for a second."""
-    for number, viewer in enumerate(tuple(viewers)):
-        viewer.end(code, after=number // ENDED * BREATH)
+    loop = asyncio.get_running_loop()
+    leaving = [viewer for viewer in viewers if viewer.tell_no_more(code)]
+    for number, some in enumerate(slices(leaving, ENDED)):
+        loop.call_later(number * BREATH, leave_all, some)
+
+
+def leave_all(viewers: list[Viewer]) -> None:
+    for viewer in viewers:
+        viewer.leave()
 
 
 async def put_all(viewers: list[Viewer], frames: Sequence[bytes]) -> None:
@@ -204,18 +211,18 @@ async def put_all(viewers: list[Viewer], frames: Sequence[bytes]) -> None:
     if not frames:
         return
     joined = b"".join(frames)
-    for some in slices(viewers):
+    for some in slices(viewers, SLICE):
         for viewer in some:
             viewer.put(frames, joined)
         if viewers:
             await asyncio.sleep(0)
 
 
-def slices(viewers: list[Viewer]) -> Iterator[list[Viewer]]:
+def slices(viewers: list[Viewer], size: int) -> Iterator[list[Viewer]]:
     """Off the list: those who leave meanwhile would be freed in the same moment, with the list."""
     while viewers:
-        some = viewers[-SLICE:]
-        del viewers[-SLICE:]
+        some = viewers[-size:]
+        del viewers[-size:]
         yield some
 
 

@@ -150,14 +150,23 @@ class Viewer:
 
     # How it ends.
 
-    def end(self, code: int, why: str = "", after: float = 0.0) -> None:
-        """Have whoever attends it close it, in so many seconds; the first reason counts. It is told
-        nothing more from now on."""
-        if self.code is None:
-            self.code = code
-            self._why = why.encode()[:LONGEST_REASON].decode(errors="ignore").encode()
-            if self._attended is not None:
-                self._attended.reschedule(asyncio.get_running_loop().time() + after)
+    def end(self, code: int, why: str = "") -> None:
+        """The first reason counts."""
+        if self.tell_no_more(code, why):
+            self.leave()
+
+    def tell_no_more(self, code: int, why: str = "") -> bool:
+        """Whether that is new: then it has to `leave`."""
+        if self.code is not None:
+            return False
+        self.code = code
+        self._why = why.encode()[:LONGEST_REASON].decode(errors="ignore").encode()
+        return True
+
+    def leave(self) -> None:
+        """Have whoever attends it close it."""
+        if self._attended is not None and self._attended.when() is None:
+            self._attended.reschedule(asyncio.get_running_loop().time())
 
     def until_ended(self) -> asyncio.Timeout:
         """Interrupts whoever attends it, with TimeoutError, once it is to end."""

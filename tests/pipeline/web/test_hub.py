@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.web import hub as module
 from pipeline.web.alerts import Alert, Wanted
-from pipeline.web.hub import SLICE, Hub
+from pipeline.web.hub import BREATH, ENDED, SLICE, Hub
 from pipeline.web.viewer import Viewer
 from tests.pipeline.web.alert_log import event
 
@@ -65,6 +65,34 @@ async def test_who_left_isnt_held_until_the_last_viewer_has_been_told() -> None:
     assert Viewer.alive == alive - SLICE  # the second slice is the one at hand
     await publishing
     assert all(viewer.told for viewer in there)
+
+
+class Leaving(Viewer):
+    """One that says when it goes."""
+
+    gone = 0
+
+    def leave(self) -> None:
+        Leaving.gone += 1
+
+
+async def test_all_are_sent_away_in_a_moment_and_none_of_them_goes_in_it() -> None:
+    hub = Hub(1_000, 1_000, 1_000)
+    viewers = [Leaving(1_000) for _ in range(3 * ENDED)]
+    for viewer in viewers:
+        hub.enter(viewer, None)
+    for _ in range(2):  # the second time it is known already
+        hub.end_all(1012)
+    assert {viewer.code for viewer in viewers} == {1012}
+    assert Leaving.gone == 0
+    while Leaving.gone < len(viewers):
+        before = Leaving.gone
+        await asyncio.sleep(BREATH / 2)
+        assert (Leaving.gone - before) % ENDED == 0
+    await asyncio.sleep(2 * BREATH)
+    assert Leaving.gone == len(viewers)
+    for viewer in viewers:
+        hub.leave(viewer, None)
 
 
 @pytest.fixture
