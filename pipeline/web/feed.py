@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any, NoReturn, TypeAlias
+from functools import partial
+from typing import NoReturn, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
@@ -33,6 +34,7 @@ from pipeline.metrics import (
 from pipeline.names import Names
 from pipeline.settings import Settings
 from pipeline.web.alerts import Alert, Highest, OpenAlerts, Unreadable
+from pipeline.web.audience import Said
 from pipeline.web.cursor import Cursor
 from pipeline.web.hub import Hub
 from pipeline.web.lookout import ids_of, look_out
@@ -56,6 +58,7 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 100_000  # alerts whose highest seq is remembered
 REWIND = 60.0  # seconds of `alerts` read again at a start; `alerts-open` must not lag by more
+AT_ONCE = 100  # records; a viewer is told so many, and those that it waits for, in one write
 REACH, REACH_POLL = 2.0, 0.02  # seconds that we wait to be as far as another view has been
 
 Record: TypeAlias = ConsumerRecord[bytes | None, bytes | None]
@@ -225,9 +228,9 @@ class Feed:
     async def _follow(self, consumer: AIOKafkaConsumer) -> NoReturn:
         while True:
             heed_cancellation()
-            batches = await consumer.getmany(timeout_ms=500, max_records=200)
-            if batches:
-                await self._take(record for records in batches.values() for record in records)
+            await self._hub.audience.room()
+            batches = await consumer.getmany(timeout_ms=500, max_records=AT_ONCE)
+            self._take(record for records in batches.values() for record in records)
             if not self.caught_up:
                 await self._check_caught_up(consumer)
             else:
@@ -258,20 +261,14 @@ class Feed:
 
     # The records' way.
 
-    async def _take(self, records: Iterable[Record]) -> None:
-        """All that came together goes out together."""
-        async with self._hub.turn:
-            news = [
-                (record, alert, framed(alert.live(self.cursor())))
-                for record in records
-                if (alert := self._news(record)) is not None
-            ]
-            if news:
-                await _whole(self._hub.publish([(alert, frame) for _, alert, frame in news]))
-        wall = time.time()
-        for record, alert, _ in news:
-            EVENTS_RELAYED.labels(label(alert.event, EVENTS)).inc()
-            RELAY_SECONDS.observe(max(0.0, wall - record.timestamp / 1000))
+    def _take(self, records: Iterable[Record]) -> None:
+        said = [
+            Said(framed(alert.live(self.cursor())), alert, partial(_relayed, record, alert))
+            for record in records
+            if (alert := self._news(record)) is not None
+        ]
+        if said:
+            self._hub.audience.say(*said)
 
     def _news(self, record: Record) -> Alert | None:
         """Of a record, what the viewers are to be told; the cursor has moved then."""
@@ -330,15 +327,10 @@ class Feed:
         self._recent.add(Told(at, record.partition, record.offset, alert))
 
 
-async def _whole(publishing: Coroutine[Any, Any, None]) -> None:
-    """Though we are cancelled meanwhile: the cursor is beyond what it tells, so whoever weren't
-    told would never be."""
-    task = asyncio.create_task(publishing)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await task
-        raise
+def _relayed(record: Record, alert: Alert) -> None:
+    """Everyone has been told."""
+    EVENTS_RELAYED.labels(label(alert.event, EVENTS)).inc()
+    RELAY_SECONDS.observe(max(0.0, time.time() - record.timestamp / 1000))
 
 
 async def _since(consumer: AIOKafkaConsumer, tps: list[TopicPartition], seconds: float) -> Offsets:

@@ -1,24 +1,19 @@
-"""Viewers in, so many in all and from one address; events out to all who asked for them.
-
-What is told goes out in slices of viewers, between which the event loop breathes. Viewers who asked
-for the same are served as one: their wish is looked at once an event, and all that came together is
-written to each at once.
-"""
+"""Viewers in, so many in all and from one address; who is there, and who is sent away, out."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from typing import Any, Final, Generic, NoReturn, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, Generic, NoReturn, TypeVar
 
+from pipeline.eventloop import give_way
 from pipeline.garbage import look_at_all, sift
 from pipeline.metrics import VIEWERS
-from pipeline.web.alerts import Alert, Wanted
+from pipeline.web.audience import SLICE, TURNS, Audience
 from pipeline.web.viewer import GOING_AWAY, Viewer
 
-SLICE: Final = 100  # viewers between two turns of the event loop: some 1 ms, a system call each
 PING_EVERY: Final = 20.0  # seconds between two WebSocket pings; who answers none is gone
 ENDED: Final = 100  # viewers that are closed at once: some 10 ms
 BREATH: Final = 0.01  # seconds until the next slice of those who ended or were pinged
@@ -95,11 +90,8 @@ class Hub:
         self._lingering = 0
         self._lost = Viewer.alive  # of another hub
         self._from: Counter[str] = Counter()
-        self._groups: dict[Wanted, set[Viewer]] = {}
         self._closing = False
-        self.turn = asyncio.Lock()
-        """Held from the moment a cursor moves until every viewer has the message that moved it:
-        so no message overtakes another, and no cursor promises an event that is still to come."""
+        self.audience = Audience()
 
     def place(self, address: str | None) -> Place:
         """For a viewer from an address (None: it isn't counted); Full where there is none."""
@@ -131,40 +123,6 @@ class Hub:
             self._from[address] -= 1
             if not self._from[address]:
                 del self._from[address]
-
-    def joined(self, viewer: Viewer, wanted: Wanted) -> Member[Wanted]:
-        """While it gets the alerts that it wants."""
-        return Member(self._groups, wanted, viewer)
-
-    def publish(self, events: Sequence[tuple[Alert, bytes]]) -> Coroutine[Any, Any, None]:
-        """Events and their frames, to who is there when it is called, which is as the cursor moves:
-        who comes from then on has them with its welcome. The caller has the turn."""
-        groups = [(wanted, list(group)) for wanted, group in self._groups.items()]
-        return self._publish_to(groups, events)
-
-    async def _publish_to(
-        self,
-        groups: list[tuple[Wanted, list[Viewer]]],
-        events: Sequence[tuple[Alert, bytes]],
-    ) -> None:
-        while groups:
-            wanted, viewers = groups.pop()
-            told = [(alert, frame) for alert, frame in events if wanted.has(alert)]
-            if told:
-                await self._publish(told, viewers)
-
-    async def _publish(self, told: Sequence[tuple[Alert, bytes]], viewers: list[Viewer]) -> None:
-        late = [viewer for viewer in viewers if viewer.covered]
-        for viewer in late:
-            frames = [frame for alert, frame in told if misses(viewer.covered or {}, alert)]
-            viewer.put(frames, b"".join(frames))
-        apart = set(late)
-        others = [viewer for viewer in viewers if viewer not in apart] if late else viewers
-        await put_all(others, [frame for _, frame in told])
-
-    async def tell(self, frame: bytes) -> None:
-        """All who watch alerts; the caller has the turn."""
-        await put_all([viewer for group in self._groups.values() for viewer in group], [frame])
 
     async def ping(self) -> NoReturn:
         """See who is gone without a word."""
@@ -215,7 +173,7 @@ async def put_all(viewers: list[Viewer], frames: Sequence[bytes]) -> None:
         for viewer in some:
             viewer.put(frames, joined)
         if viewers:
-            await asyncio.sleep(0)
+            await give_way(TURNS)
 
 
 def slices(viewers: list[Viewer], size: int) -> Iterator[list[Viewer]]:
@@ -224,14 +182,3 @@ def slices(viewers: list[Viewer], size: int) -> Iterator[list[Viewer]]:
         some = viewers[-size:]
         del viewers[-size:]
         yield some
-
-
-def misses(covered: dict[str, int], alert: Alert) -> bool:
-    """Whether a viewer hasn't got this event with its backlog."""
-    seen = covered.get(alert.alert_id)
-    if seen is None:
-        return True
-    if alert.seq <= seen:
-        return False
-    del covered[alert.alert_id]
-    return True

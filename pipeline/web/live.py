@@ -17,11 +17,11 @@ from aiohttp import web
 
 from pipeline.access import Scope
 from pipeline.web.alerts import Alert, Wanted
+from pipeline.web.audience import Audience, Said, Watching
 from pipeline.web.cursor import Cursor
 from pipeline.web.door import Door, connection
 from pipeline.web.feed import Feed
 from pipeline.web.gate import refusal
-from pipeline.web.hub import Hub, Member
 from pipeline.web.viewer import TRY_AGAIN_LATER, Refused, Viewer, framed
 
 WISHES: Final = 16  # for which what is open is kept, for the next who comes with the same
@@ -31,9 +31,9 @@ AT_ONCE: Final = 100  # viewers that are told a part between two turns of the ev
 
 
 class Live:
-    def __init__(self, door: Door, hub: Hub, feed: Feed, ping_every: float) -> None:
+    def __init__(self, door: Door, audience: Audience, feed: Feed, ping_every: float) -> None:
         self._door = door
-        self._hub = hub
+        self._audience = audience
         self._feed = feed
         self._ping_every = ping_every
         self._backlogs = Backlogs()
@@ -52,16 +52,15 @@ class Live:
         where Kafka isn't: then nothing could come."""
         while True:
             await asyncio.sleep(self._ping_every)
-            async with self._hub.turn:
-                if self._feed.caught_up:
-                    said: dict[str, Any] = {"event": "ping", "cursor": self._feed.cursor()}
-                    if self._feed.problem is not None:
-                        said["stale"] = True
-                    await self._hub.tell(framed(connection(**said)))
+            if self._feed.caught_up:
+                said: dict[str, Any] = {"event": "ping", "cursor": self._feed.cursor()}
+                if self._feed.problem is not None:
+                    said["stale"] = True
+                self._audience.say(Said(framed(connection(**said))))
 
     async def _watching(
         self, asked_for: Wanted, asked: str | None, viewer: Viewer, scope: Scope
-    ) -> Member[Wanted]:
+    ) -> Watching:
         wanted = asked_for.within(scope)
         cursor = Cursor.read(asked) if asked is not None else None
         if cursor is not None:
@@ -71,7 +70,7 @@ class Live:
         # what it is told is taken, and the viewer joined, without an await: the rest comes live
         if cursor is None or not self._recover(viewer, wanted, cursor):
             self._begin(viewer, wanted, None if asked is None else False)
-        return self._hub.joined(viewer, wanted)
+        return Watching(self._audience, viewer, wanted)
 
     def _recover(self, viewer: Viewer, wanted: Wanted, cursor: Cursor) -> bool:
         """Tell it exactly what it missed; False where that can't be proven."""

@@ -58,7 +58,7 @@ class WebView:
         self._feed = Feed(settings, self._hub)
         gate = Gate(settings)
         door = Door(settings, self._hub, gate)
-        self._live = Live(door, self._hub, self._feed, ping_every)
+        self._live = Live(door, self._hub.audience, self._feed, ping_every)
 
         def first() -> str | None:
             return self._feed.problem or ready()
@@ -82,6 +82,7 @@ class WebView:
         self._tasks = Tasks(
             {
                 "alert feed": self._feed.run,
+                "telling of the viewers": self._hub.audience.tell,
                 "viewers' ping": self._live.ping,
                 "look for viewers that are gone": self._hub.ping,
                 "look at the event loop": feel,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import pytest
 
 from pipeline.kafka.broker import running as running_kafka
 from pipeline.settings import Settings
-from pipeline.web.alerts import Alert
+from pipeline.web.audience import MOST, Said
+from pipeline.web.feed import AT_ONCE
 from tests.pipeline.web.alert_log import AlertLog, alert_log, event, resolved
 from tests.pipeline.web.conftest import Site, metric, running, until
 
@@ -80,22 +80,41 @@ async def test_partitions_that_are_added_are_read_from_their_start_and_viewers_s
 async def test_what_is_being_told_is_told_to_all_though_the_feed_begins_again(
     log: AlertLog, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub, feed = site.view._hub, site.view._feed
-    publish, begun = hub.publish, asyncio.Event()
+    audience, feed = site.view._hub.audience, site.view._feed
+    say = audience.say
 
-    async def slowly(events: Sequence[tuple[Alert, bytes]]) -> None:
-        begun.set()
-        await asyncio.sleep(0.2)  # as with thousands of viewers, between two slices
-        await publish(events)
+    def say_and_end(*said: Said) -> None:
+        say(*said)
+        if any(one.alert is not None for one in said):
+            feeding.cancel()
 
-    monkeypatch.setattr(hub, "publish", slowly)
+    monkeypatch.setattr(audience, "say", say_and_end)
     async with site.viewer() as viewer:
         feeding = next(task for task in asyncio.all_tasks() if task.get_name() == "alert feed")
         await log.tell(event())
-        await begun.wait()
-        feeding.cancel()
         assert await viewer.event() == ("a1", 1)
         assert feed.cursor() != viewer.welcome["cursor"]
+
+
+async def test_the_feed_reads_on_while_viewers_are_being_told_but_not_for_ever(
+    log: AlertLog, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audience, most = site.view._hub.audience, 0
+
+    async def is_waiting() -> bool:
+        nonlocal most
+        before, most = most, len(audience._said)
+        return MOST <= before == most
+
+    async with site.viewer() as viewer:
+        with monkeypatch.context() as patch:
+            patch.setattr(audience, "_tell_some", lambda: None)  # a round that doesn't end
+            await asyncio.gather(*(log.to_alerts(event(f"{number}")) for number in range(3 * MOST)))
+            await until(is_waiting)
+            assert most < MOST + AT_ONCE
+        assert {await viewer.event() for _ in range(3 * MOST)} == {
+            (f"{number}", 1) for number in range(3 * MOST)
+        }
 
 
 @pytest.mark.kafka
