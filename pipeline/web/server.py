@@ -35,7 +35,7 @@ from pipeline.web.views import Views
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096  # connections that may wait to be accepted, when all viewers come back at once
-ACCEPTED = 20  # connections in a turn of the event loop, fewer than are heard in one (`A_TURN`)
+ACCEPTED = 8  # connections in a turn of the event loop, fewer than are heard in one (`A_TURN`)
 OTHER_FILES = 500  # beside the viewers' sockets
 SHUTDOWN_TIMEOUT = 2.0  # seconds that viewers have to take their close frame
 
