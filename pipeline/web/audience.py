@@ -16,6 +16,7 @@ Viewers are told in slices, between which the event loop breathes.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -23,7 +24,9 @@ from typing import Final, NamedTuple, NoReturn
 
 from pipeline.eventloop import give_way
 from pipeline.web.alerts import Alert, Wanted
-from pipeline.web.viewer import Viewer
+from pipeline.web.viewer import TRY_AGAIN_LATER, Viewer
+
+log = logging.getLogger(__name__)
 
 SLICE: Final = 100  # viewers, after whom others have their turns: some 1 ms, a system call each
 TURNS: Final = 0.002  # seconds at the most that those take, so that a third of the time is left
@@ -91,6 +94,11 @@ class Row:
             else:
                 one.viewer.put(frames, joined)
 
+    def send_away(self) -> None:
+        """Nobody knows who of them was told: each comes back and gets what it missed."""
+        for one in self.watching:
+            one.viewer.end(TRY_AGAIN_LATER, "come back with your cursor")
+
 
 class Audience:
     def __init__(self) -> None:
@@ -138,7 +146,11 @@ class Audience:
             since = islice(self._said, row.next - self._begin, None)
             row.next = end
             self._keep(row)
-            row.tell(since)
+            try:
+                row.tell(since)
+            except Exception:
+                log.exception("some viewers can't be told")
+                row.send_away()
         self._forget()
 
     def _keep(self, row: Row) -> None:

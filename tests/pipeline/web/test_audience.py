@@ -16,7 +16,7 @@ from pipeline.eventloop import Loop
 from pipeline.web import audience as module
 from pipeline.web.alerts import Alert, Wanted
 from pipeline.web.audience import MOST, SLICE, Audience, Said, Watching, nothing
-from pipeline.web.viewer import Viewer
+from pipeline.web.viewer import TRY_AGAIN_LATER, Viewer
 from tests.pipeline.web.alert_log import event
 
 
@@ -263,3 +263,21 @@ def test_what_a_worker_has_to_do_meanwhile_doesnt_wait_for_every_slice_of_viewer
 
     with closing(Loop()) as loop:
         assert loop.run_until_complete(told_meanwhile()) == SLICE
+
+
+async def test_who_can_not_be_told_is_sent_away_to_come_back_and_all_others_are_told() -> None:
+    class Broken(Listening):
+        def put(self, frames: Sequence[bytes], joined: bytes) -> None:
+            raise RuntimeError("a fault of ours")
+
+    audience = Audience()
+    beside, other = come(audience, 1, HOT), come(audience, 1, EVERYTHING)
+    Watching(audience, Broken(), HOT).__enter__()
+    async with telling(audience):
+        audience.say(an(b"hot"))
+        await turns(5)
+        audience.say(an(b" again"))
+        await turns(5)
+    assert beside[0].viewer.code == TRY_AGAIN_LATER
+    assert told(other) == [b"hot again"]
+    assert other[0].viewer.code is None
