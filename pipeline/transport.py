@@ -38,6 +38,7 @@ from typing import Any, Protocol, cast
 
 import aiokafka
 from aiokafka import ConsumerRecord
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import IllegalStateError
 from faust import Schema
 from faust.tables.manager import TableManager as FaustTableManager
@@ -82,6 +83,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # Faust hard-codes 1,500
         return consumer
+
+    def seek(self, partition: TP, offset: int) -> None:
+        """And let go of what was fetched of it, a megabyte: its records and their iterator hold
+        each other until somebody looks for garbage, and in a backlog nobody does."""
+        fetched = self._ensure_consumer()._fetcher._records.get(partition)
+        super().seek(partition, offset)
+        if isinstance(fetched, FetchResult) and fetched.has_more():
+            iterator = fetched._partition_records._records_iterator
+            with suppress(ValueError):  # it is just being read
+                iterator.close()
 
     async def pause_natively(self, tps: Iterable[TP]) -> None:
         """Stop aiokafka's own prefetching; Faust's pause only hides what it brings."""

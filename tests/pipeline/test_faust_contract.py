@@ -13,7 +13,7 @@ from pathlib import Path
 import aiokafka
 import pytest
 from aiokafka.consumer import subscription_state
-from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from faust.app.base import App, BootStrategy
 from faust.cli.base import cli
 from faust.cli.worker import worker as Command
@@ -38,6 +38,7 @@ TOUCHED = {
             "_fetch_records",
             ["self", "consumer", "active_partitions", "timeout", "max_records"],
         ),
+        (driver.AIOKafkaConsumerThread, "seek", ["self", "partition", "offset"]),
         (driver.AIOKafkaConsumerThread, "seek_to_beginning", ["self", "partitions"]),
         (driver.Consumer, "_new_consumer_thread", ["self"]),
         (driver.Consumer, "_to_message", ["self", "tp", "record"]),
@@ -105,7 +106,11 @@ KEPT = {
         (App, "_fetcher"),
         (TableManager, "_recovery"),
         (aiokafka.AIOKafkaConsumer, "_fetch_max_wait_ms"),
+        (aiokafka.AIOKafkaConsumer, "_fetcher"),
         (aiokafka.AIOKafkaConsumer, "_subscription"),
+        (Fetcher, "_records"),
+        (FetchResult, "_partition_records"),
+        (PartitionRecords, "_records_iterator"),
         (subscription_state.TopicPartitionState, "_position"),
     ],
     "pipeline.sensor": [(PrometheusMonitor, "_metrics")],

@@ -7,9 +7,16 @@ Kafka with real crashes.
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import aiokafka
 import pytest
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.types import TP
 
 from pipeline.streams import app, sources
@@ -133,6 +140,29 @@ async def test_what_comes_for_a_partition_that_was_paused_meanwhile_is_sought_ba
     consumer._thread.on_fetch = lambda: consumer.pause_partitions([OTHER])
     assert [tp for tp, _ in await delivered(consumer)] == [READINGS]
     assert consumer._thread.calls == [("seek", OTHER, 40)]
+
+
+async def test_what_was_fetched_is_freed_when_it_is_sought_away_from(consumer):
+    """A megabyte each time, and in a backlog nobody looks for garbage."""
+    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1_000)
+    batch.append(0, 1, b"k", b"v", [])
+    tp, fetcher = aiokafka.TopicPartition(*READINGS), SimpleNamespace(_records={})
+    fetched = PartitionRecords(
+        tp, MemoryRecords(bytes(batch.build())), [], 0, None, None, False, READ_UNCOMMITTED
+    )
+    is_freed = weakref.ref(fetched)
+    fetcher._records[tp] = FetchResult(tp, assignment=None, partition_records=fetched, backoff=0.1)
+    thread = consumer._new_consumer_thread()
+    thread._consumer = SimpleNamespace(
+        _fetcher=fetcher, seek=lambda tp, _: fetcher._records.pop(tp)
+    )
+    del fetched
+    gc.disable()
+    try:
+        thread.seek(READINGS, 5)
+        assert is_freed() is None
+    finally:
+        gc.enable()
 
 
 async def test_what_is_paused_stays_so_when_fausts_own_queue_has_room_again(consumer):
