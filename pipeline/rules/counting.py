@@ -66,6 +66,6 @@ class Counting:
         self._collect(device, window.add(device.windows, values, time, self.width))
 
     def _collect(self, device: Device, closed: Window) -> None:
-        self._closed += [Closed(device.id, closed, metric) for metric in closed.cells]
+        self._closed += [Closed(device.id, closed, metric) for metric in closed.metrics()]
         if device.windows is not None:
             window.forget(device.windows, device.time - self.lateness)

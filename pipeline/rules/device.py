@@ -13,7 +13,7 @@ from pipeline.rules.metric import ABSENT, NONE_MET, Metric
 from pipeline.rules.rulebook import ANY, Band, Offline, Rulebook
 from pipeline.rules.trend import Slices
 from pipeline.rules.version import refuse_newer
-from pipeline.rules.window import Window
+from pipeline.rules.window import NO_CELL, Window
 
 UNKNOWN: Final = float("-inf")
 VERSION: Final = 2  # 1 knew nothing of rules; with it `pipeline.rows.VERSION` rises
@@ -185,7 +185,10 @@ class Device:
 
     def close_window(self) -> Window:
         """There is one that is open."""
-        window = self._window()
+        numbers: list[float] = []
+        for metric in self.metrics:
+            numbers += metric.pack() if metric.count else NO_CELL
+        window = Window(self.window_start, self.window_end, self.layout, numbers)
         self.drop_window()
         return window
 
@@ -194,12 +197,9 @@ class Device:
         for name, metric in self._named():
             metric.drop(self._band(name))
 
-    def _window(self) -> Window:
-        window = Window(self.window_start, self.window_end)
-        for name, metric in self._named():
-            if metric.count:
-                window.cells[name] = metric.pack()
-        return window
+    def _cells(self) -> dict[str, list[float]]:
+        """Of the open window."""
+        return {name: metric.pack() for name, metric in self._named() if metric.count}
 
     def open_alerts(self) -> list[Episode]:
         return [] if self.alerts is None else list(self.alerts.open.values())
@@ -259,24 +259,25 @@ class Device:
         self.trusted = row[11]
         self.lag = None if row[12] is None else Lag.unpack(row[12])
         if row[13] is not None:
-            self._unpack_windows([Window.unpack(one) for one in row[13]])
+            self._unpack_windows(row[13])
         self.slices = None if row[14] is None else _copied(row[14])
 
     def _packed_windows(self) -> list[Any] | None:
         """The open one is the last, of revision 0."""
         packed = [window.pack() for window in self.windows or ()]
         if self.window_end > UNKNOWN:
-            packed.append(self._window().pack())
+            packed.append([self.window_start, self.window_end, 0, self._cells()])
         return packed or None
 
-    def _unpack_windows(self, windows: list[Window]) -> None:
-        if windows and windows[-1].revision == 0:
-            newest = windows.pop()
-            self.open_window(newest.start, newest.end)
-            for name, cell in newest.cells.items():
-                self._metric(name).unpack(cell, self._band(name))
+    def _unpack_windows(self, rows: list[Any]) -> None:
+        windows = [Window.unpack(row) for row in rows if row[2]]
+        for start, end, revision, cells in rows[-1:]:
+            if not revision:
+                self.open_window(start, end)
+                for name, cell in cells.items():
+                    self._metric(name).unpack(cell, self._band(name))
         for closed in windows:
-            self.meet(closed.cells)
+            self.meet(closed.metrics())
         self.windows = windows or None
 
     def __eq__(self, other: object) -> bool:

@@ -12,49 +12,88 @@ all of its readings have the highest one, and the same numbers.
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from typing import Any, Final
 
+from pipeline.rules.metric import NONE_MET, Layout
+
 DIGITS: Final = ".10g"
+CELL: Final = 6  # numbers
+NO_CELL: Final = [0.0] * CELL
 
 
 class Window:
-    """A closed one of a device; `revision` is how often it was. A cell is one metric's
-    [count, sum, min, max, last, time of the last]."""
+    """A closed one of a device; `revision` is how often it was. `numbers` are a cell for each place
+    of the `layout`: count (0: the metric has none here), sum, min, max, last, time of the last.
 
-    __slots__ = ("cells", "end", "revision", "start")
+    Each device keeps one for as long as readings of it may be late, which is most of the time: a
+    dict of lists would take as much memory as all that the device is beside.
+    """
 
-    def __init__(self, start: float, end: float) -> None:
+    __slots__ = ("end", "layout", "numbers", "revision", "start")
+
+    def __init__(
+        self,
+        start: float,
+        end: float,
+        layout: Layout = NONE_MET,
+        numbers: Sequence[float] = (),
+    ) -> None:
         self.start = start
         self.end = end
         self.revision = 0
-        self.cells: dict[str, list[float]] = {}
+        self.layout = layout
+        self.numbers: array[float] = array("d", numbers)
+
+    def metrics(self) -> list[str]:
+        """Those that have a cell."""
+        return [name for name, at in self.layout.places.items() if self.numbers[at * CELL]]
+
+    def cell(self, metric: str) -> list[float]:
+        start = self.layout.places[metric] * CELL
+        return self.numbers[start : start + CELL].tolist()
+
+    def put(self, metric: str, cell: list[float]) -> None:
+        start = self._place(metric)
+        self.numbers[start : start + CELL] = array("d", cell)
 
     def add(self, values: dict[str, float], time: float) -> None:
-        cells = self.cells
+        numbers = self.numbers
         for metric, value in values.items():
-            cell = cells.get(metric)
-            if cell is None:
-                cells[metric] = [1.0, value, value, value, value, time]
+            at = self._place(metric)
+            if not numbers[at]:
+                self.put(metric, [1.0, value, value, value, value, time])
                 continue
-            cell[0] += 1.0
-            cell[1] += value
-            if value < cell[2]:
-                cell[2] = value
-            elif value > cell[3]:
-                cell[3] = value
-            if time >= cell[5]:
-                cell[4] = value
-                cell[5] = time
+            numbers[at] += 1.0
+            numbers[at + 1] += value
+            if value < numbers[at + 2]:
+                numbers[at + 2] = value
+            elif value > numbers[at + 3]:
+                numbers[at + 3] = value
+            if time >= numbers[at + 5]:
+                numbers[at + 4] = value
+                numbers[at + 5] = time
+
+    def _place(self, metric: str) -> int:
+        """Where its cell begins; an empty one if it had none."""
+        place = self.layout.places.get(metric, -1)
+        if place < 0:
+            place = len(self.layout.places)
+            self.layout = self.layout.with_another(metric)
+            self.numbers.extend(NO_CELL)
+        return place * CELL
 
     def pack(self) -> list[Any]:
-        cells = {metric: list(cell) for metric, cell in self.cells.items()}
+        cells = {metric: self.cell(metric) for metric in self.metrics()}
         return [self.start, self.end, self.revision, cells]
 
     @staticmethod
     def unpack(row: list[Any]) -> Window:
         window = Window(row[0], row[1])
         window.revision = row[2]
-        window.cells = {metric: list(cell) for metric, cell in row[3].items()}
+        for metric, cell in row[3].items():
+            window.put(metric, cell)
         return window
 
 
@@ -68,7 +107,7 @@ class Closed:
     )  # fmt: skip
 
     def __init__(self, device_id: str, window: Window, metric: str) -> None:
-        cell = window.cells[metric]
+        cell = window.cell(metric)
         self.device_id = device_id
         self.metric = metric
         self.start = window.start
