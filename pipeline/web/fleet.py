@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from msgspec import Meta, Struct
 
 from pipeline.records import iso
-from pipeline.rows import PARTITION_KEY, Row, clock_of, decode, rank, silences_of
+from pipeline.rows import PARTITION_KEY, Row, applied_of, clock_of, decode, rank, silences_of
 from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import UNKNOWN, Device
 from pipeline.rules.silence import Silence
@@ -29,7 +29,9 @@ LATE_FLOOR: Final = 10.0  # seconds
 LATE_UNKNOWN: Final = 60.0  # seconds, where no cadence is known yet
 SHARED: Final = 10_000  # sets of metrics that are kept once for all devices
 
-Rank = tuple[int, ...]
+VALUES: Final = 8  # where they begin among a device's numbers
+
+Rank = tuple[float, ...]  # whole numbers, far below 2**53
 DeviceStatus = Annotated[str, one_of("online", "late", "offline")]
 
 
@@ -39,9 +41,8 @@ class Latest(Struct, gc=False):
 
     device_id: str
     partition: int
-    rank: Rank
     metrics: tuple[str, ...]
-    numbers: array[float]  # time, when last seen, cadence, what its clock is behind; values
+    numbers: array[float]  # time, when last seen, cadence, what its clock is behind; rank; values
     offline: bool
 
     @property
@@ -61,8 +62,12 @@ class Latest(Struct, gc=False):
         return self.numbers[3]
 
     @property
+    def rank(self) -> Rank:
+        return tuple(self.numbers[4:VALUES])
+
+    @property
     def values(self) -> dict[str, float]:
-        return dict(zip(self.metrics, self.numbers[4:], strict=True))
+        return dict(zip(self.metrics, self.numbers[VALUES:], strict=True))
 
     def status(self, now: float) -> str:
         return status_of(self.offline, now - self.last_seen, self.cadence)
@@ -178,7 +183,6 @@ class Fleet:
         return Latest(
             device.id,
             partition,
-            rank,
             self._metrics.get(metrics, metrics),
             array(
                 "d",
@@ -187,6 +191,7 @@ class Fleet:
                     device.last_seen,
                     device.cadence(),
                     device.clock_offset(),
+                    *rank,
                     *values.values(),
                 ),
             ),
@@ -199,8 +204,7 @@ class Fleet:
 
 
 def _rank(content: list[Any]) -> Rank:
-    generation, applied = rank(content)
-    return (generation, *applied)
+    return (rank(content)[0], *applied_of(content))  # older rows know of fewer offsets
 
 
 def message(
