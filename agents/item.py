@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from aiokafka import ConsumerRecord
+from mypy_extensions import mypyc_attr
 
 from pipeline.records import Rejected
 from pipeline.rows import Place, Row
@@ -45,6 +46,7 @@ class Origin(NamedTuple):
             raise Rejected("no_origin") from None
 
 
+@mypyc_attr(acyclic=True)
 class Item:
     """`place`, `partition` and `timestamp` (ms) are the origin's; `home` is the partition of the
     reading's device, `row` the device's where that was known as the record came, `refused` why

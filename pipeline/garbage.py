@@ -3,7 +3,12 @@
 Nothing that a reading leaves behind is a cycle: reference counts free it. What a collection goes
 through, again and again, is what stays: by Python's own measure a full one comes whenever a quarter
 has been added, and at a million devices it holds the event loop for seconds. An object that is in
-no cache takes it 0.2 µs, and a device is nine of them.
+no cache takes it 0.2 µs, and a device is seven of them, or ten with a window that is closed; where
+the core is compiled, and knows which kinds can be part of no cycle (`acyclic`), it is two and four.
+
+What is set aside while it is a cycle already, or becomes one, is freed by nobody. So there must be
+none that come with the readings: of two million of a backlog 257 objects were left, 40 kB, all from
+the start and from the web view's connections.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from pipeline.rules.clock import PartitionClock
 from pipeline.rules.engine import Device
@@ -56,6 +57,7 @@ def wins(value: bytes | None, known: bytes | None) -> bool:
     return known is None or rank(_decode(value)) >= rank(decode(known))
 
 
+@mypyc_attr(acyclic=True)
 class Row:
     """A device, the last offset of each consumed topic that is applied to it, and the events it has
     decided that nobody has yet. Every reading looks here: three numbers lie nearer than a list.

@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from pipeline.rules import offline
 from pipeline.rules.arrival import Lag
 from pipeline.rules.lifecycle import Alerts, Episode
@@ -19,6 +21,7 @@ UNKNOWN: Final = float("-inf")
 VERSION: Final = 2  # 1 knew nothing of rules; with it `pipeline.rows.VERSION` rises
 
 
+@mypyc_attr(acyclic=True)
 class Device:
     """What is remembered of a device; two are equal if they remember the same.
 

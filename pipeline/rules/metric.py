@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from pipeline.rules.rulebook import ANY, Band
 
 SHARED: Final = 10_000  # layouts that are kept for other devices
 ABSENT: Final = float("nan")  # the value of a metric that only late readings have had
 
 
+@mypyc_attr(acyclic=True)
 class Metric:
     """One metric of a device: its newest value, and the open window, of which nothing is said while
     `count` is 0. `time` is that of the `last` value.

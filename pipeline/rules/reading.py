@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import zlib
 
+from mypy_extensions import mypyc_attr
+
 
 class Refused(Exception):
     """The reading can't be applied to its device, which is unchanged; `reason` is for counters."""
@@ -16,6 +18,7 @@ class Refused(Exception):
         self.reason = reason
 
 
+@mypyc_attr(acyclic=True)
 class Reading:
     """What a device says. `time` is its own claim, `record_time` that of whoever produced it."""
 

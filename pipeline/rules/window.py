@@ -16,6 +16,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from pipeline.rules.metric import NONE_MET, Layout
 
 DIGITS: Final = ".10g"
@@ -23,6 +25,7 @@ CELL: Final = 6  # numbers
 NO_CELL: Final = [0.0] * CELL
 
 
+@mypyc_attr(acyclic=True)
 class Window:
     """A closed one of a device; `revision` is how often it was. `numbers` are a cell for each place
     of the `layout`: count (0: the metric has none here), sum, min, max, last, time of the last.
@@ -97,6 +100,7 @@ class Window:
         return window
 
 
+@mypyc_attr(acyclic=True)
 class Closed:
     """One metric of a closed window: (device, metric, start, seconds) is its identity, and of those
     the one of the highest revision holds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pkgutil
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pipeline.rules
 from pipeline.about import CORE
+from pipeline.rows import NOTHING, Row
+from pipeline.rules import Device, Engine
+from pipeline.rules.engine import Reading
 from tests.pipeline.rules import same_events
 
 PLAIN = """
@@ -45,3 +49,13 @@ def test_plain_python_makes_the_same_events_windows_and_rows_in_another_process(
     assert plain[0] == "plain"
     assert plain[1:] == ours
     assert {"fired", "updated", "resolved", "reminder"} <= {line.split()[0] for line in ours}
+
+
+def test_in_a_compiled_device_no_garbage_is_looked_for() -> None:
+    row, engine = Row(Device("greenhouse-7"), list(NOTHING)), Engine(window=60.0)
+    for at in (0.0, 70.0):
+        reading = Reading(row.device.id, at, at, {"temperature": 20.0})
+        engine.reading(row.device, reading, at, 0.0)
+    assert row.device.windows is not None
+    kept = [row, row.device, *row.device.metrics, *row.device.windows, reading]
+    assert [gc.is_tracked(one) for one in kept] == [EXPECTED == "plain"] * 5
