@@ -19,7 +19,7 @@ import shutil
 import time
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import faust
 import rocksdict
@@ -37,6 +37,9 @@ from tables.partition import Partition
 
 log = logging.getLogger(__name__)
 
+# Memory of all stores together: of blocks that were read, which only a recovery does, and of rows
+# that aren't in a file yet
+READ_BYTES, WRITTEN_BYTES = 16 << 20, 64 << 20
 TELL_EVERY = 5.0  # seconds
 LOAD_SLICE = 2_000  # rows between two breaths of the event loop
 
@@ -58,8 +61,30 @@ class Progress:
             log.info("partition %d: %d of %d changes are read", self._partition, done, of)
 
 
+class Options(rocksdb.RocksDBOptions):
+    """Faust's, but for what all partitions' stores share, however many there are."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._cache = rocksdict.Cache(READ_BYTES)
+        self._buffers = rocksdict.WriteBufferManager(WRITTEN_BYTES, allow_stall=False)
+
+    def as_options(self) -> rocksdict.Options:
+        options: rocksdict.Options = super().as_options()
+        blocks = rocksdict.BlockBasedOptions()
+        blocks.set_bloom_filter(self.bloom_filter_size, block_based=True)
+        blocks.set_block_cache(self._cache)
+        options.set_block_based_table_factory(blocks)
+        options.set_write_buffer_manager(self._buffers)
+        return options
+
+
 class Store(rocksdb.Store):
     """Faust's RocksDB store, in the folder that this worker has claimed for this cluster."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rocksdb_options = Options(**(self.options or {}))
 
     @property
     def path(self) -> Path:
@@ -213,7 +238,7 @@ devices = Table(
     key_type=bytes,
     value_type=bytes,
     partitions=app.settings.partitions,
-    options={"block_cache_size": 16 << 20, "write_buffer_size": 8 << 20},
+    options={"write_buffer_size": 8 << 20},
     help="one row a device, and *partition",
 )
 app.tables.add(devices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pipeline.rules.arrival import Lag
 from pipeline.rules.engine import Device, Engine, Reading
 from pipeline.rules.silence import Silence
 from pipeline.streams import app
+from tables import devices
 from tables.devices import Progress, Table
 from tables.partition import READINGS, Partition
 
@@ -27,6 +29,25 @@ T0 = 1_700_000_000.0
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
     monkeypatch.setattr(app, "folder", tmp_path)
     return Table(app, name="devices", key_type=bytes, value_type=bytes, partitions=1)
+
+
+def test_what_is_in_no_file_yet_is_bounded_for_all_partitions_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "WRITTEN_BYTES", 16 << 20)
+    options = devices.Options(write_buffer_size=8 << 20)
+    stores = [options.open(tmp_path / str(number)) for number in range(8)]
+    for number in range(70):
+        for store in stores:
+            store.put(b"%d" % number, bytes(100_000))
+    deadline = time.monotonic() + 10.0  # files are written behind our back
+    while held(stores) > 32 << 20 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert held(stores) <= 32 << 20, "of 56 MB that were written"
+    for store in stores:
+        store.close()
+
+
+def held(stores: list[Any]) -> int:
+    return sum(store.property_int_value("rocksdb.cur-size-all-mem-tables") for store in stores)
 
 
 def row_of(device_id: str, applied: int, temperature: float = 36.0) -> Row:
