@@ -18,6 +18,7 @@ from pipeline.rules.version import refuse_newer
 from pipeline.rules.window import NO_CELL, Window
 
 UNKNOWN: Final = float("-inf")
+RETIRED: Final = UNKNOWN  # the patience of a device that nobody waits for
 VERSION: Final = 2  # 1 knew nothing of rules; with it `pipeline.rows.VERSION` rises
 
 
@@ -31,16 +32,17 @@ class Device:
     `alerts` is None until the first one is fired: most devices of a million never do. A `retired`
     device remembers nothing but its last starts, and its row can be deleted.
 
-    `gaps` are those between its newest readings, the oldest first.
+    `gaps` are those between its newest readings, in a ring in which the oldest has its place.
     `hashes` are those of the rules it was last judged by (None: of a time without). `page` is where
-    they stand, and after a silence shorter than `patience` nothing is due by it, reminders apart;
-    neither is stored. `lag` is what is known of a clock that isn't right, `trusted`
-    whether it ever was. `dense_since` is when readings began to come in less than a second each.
+    they stand, and after a silence shorter than `patience` nothing is due by it, reminders apart
+    (a retired device has none until it sends again); neither is stored. `lag` is what is known of a
+    clock that isn't right, `trusted` whether it ever was. `dense_since` is when readings began to
+    come in less than a second each.
     """
 
     __slots__ = (
         "alerts", "dense_since", "gaps", "hashes", "id", "lag", "last_seen", "layout", "metrics",
-        "page", "patience", "readings", "recent", "retired", "slices", "time", "trusted",
+        "oldest", "page", "patience", "readings", "recent", "slices", "time", "trusted",
         "window_end", "window_start", "windows",
     )  # fmt: skip
 
@@ -50,7 +52,6 @@ class Device:
         self.hashes: tuple[int, ...] | None = ()
         self.page: Rulebook | None = None
         self.patience = 0.0
-        self.retired = False
         self.forget()
 
     def forget(self) -> None:
@@ -63,11 +64,16 @@ class Device:
         self.window_start = UNKNOWN
         self.window_end = UNKNOWN
         self.gaps: offline.Gaps = array("d")
+        self.oldest = 0
         self.recent: list[int] | None = None
         self.lag: Lag | None = None
         self.trusted = False
         self.windows: list[Window] | None = None
         self.slices: dict[str, Slices] | None = None
+
+    @property
+    def retired(self) -> bool:
+        return self.patience == RETIRED
 
     @property
     def values(self) -> dict[str, float]:
@@ -82,7 +88,8 @@ class Device:
         """These are its rules from now on."""
         self.page = page
         self.hashes = page.hashes  # the same object for all of a page
-        self.grow_patient(page)
+        if not self.retired:
+            self.grow_patient(page)
         for name, metric in self._named():
             metric.heed(self._band(name))
 
@@ -97,16 +104,22 @@ class Device:
         (`grow_patient`)."""
         gaps, keep = self.gaps, rule.gaps
         if len(gaps) == keep:
-            del gaps[0]
-        elif len(gaps) > keep:  # as many as another rule kept
-            del gaps[: len(gaps) - keep + 1]
-        gaps.append(gap)
+            gaps[self.oldest] = gap
+            self.oldest = (self.oldest + 1) % keep
+        elif len(gaps) < keep and self.oldest == 0:
+            gaps.append(gap)
+        else:  # as many as another rule kept
+            self.gaps = offline.in_order(gaps, self.oldest)[-keep:]
+            self.oldest = 0
+            self.learn(rule, gap)
+            return
         if self.patience > rule.floor and rule.after is None:
             self.patience = min(self.patience, max(rule.floor, gap * rule.factor))
 
     def forget_cadence(self, rule: Offline, gap: float) -> None:
         """Of all gaps this one alone is true."""
         self.gaps = array("d")
+        self.oldest = 0
         self.learn(rule, gap)
 
     def remember(self, values: dict[str, float]) -> bool:
@@ -221,7 +234,7 @@ class Device:
 
     def retire(self) -> None:
         """Forget all but the last starts, which keep the next alert's id from being a used one."""
-        self.retired = True
+        self.patience = RETIRED
         self.forget()
         if self.alerts is not None:
             self.alerts.progress.clear()
@@ -230,7 +243,7 @@ class Device:
         """Plain values, cheap to serialise; the first tells their layout."""
         return [
             VERSION, self.retired, self.last_seen, self.time, self.readings, self.values,
-            list(self.gaps), list(self.recent or ()),
+            list(offline.in_order(self.gaps, self.oldest)), list(self.recent or ()),
             None if self.alerts is None else self.alerts.pack(),
             None if self.hashes is None else list(self.hashes), self.dense_since, self.trusted,
             None if self.lag is None else self.lag.pack(),
@@ -242,7 +255,8 @@ class Device:
     def unpack(device_id: str, row: list[Any]) -> Device:
         refuse_newer("a device", row[0], VERSION)
         device = Device(device_id)
-        device.retired = row[1]
+        if row[1]:
+            device.patience = RETIRED
         device.last_seen = row[2]
         device.time = row[3]
         device.readings = row[4]

@@ -109,7 +109,6 @@ class Engine:
             _mind_density(device, rule, at)
         device.last_seen = at  # it is alive, whatever becomes of its reading
         device.readings += 1
-        device.retired = False
         if verdict:
             return verdict, events
         if judged < newest:

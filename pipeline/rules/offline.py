@@ -16,6 +16,11 @@ BURST: Final = 1.0  # seconds; readings closer than this come from one transmiss
 NEVER: Final = float("inf")
 
 
+def in_order(gaps: Gaps, oldest: int) -> Gaps:
+    """Of a ring, the oldest first."""
+    return gaps[oldest:] + gaps[:oldest]
+
+
 def cadence(gaps: Gaps) -> float:
     """The median; 0 where no gap is known."""
     if not gaps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.rules import Engine, Offline, Rulebook
+from pipeline.rules import Device, Engine, Offline, Rulebook
 from pipeline.rules.offline import cadence
 from tests.pipeline.rules.history import NEVER, History, after
 
@@ -220,3 +220,11 @@ def test_danger_never_comes_before_a_device_is_silent_by_its_own_cadence() -> No
     told.engine = Engine(Rulebook(offline=auto))  # by which 1 800 s are its limit
     assert told.settle(5_000, after(4_000)) == []
     assert told.due(after(4_000)) == 5_800
+
+
+def test_other_rules_and_a_row_read_again_leave_a_retired_device_retired() -> None:
+    told = seen([0, 10, 20, 30])
+    told.settle(2 * WEEK)
+    Engine(Rulebook()).adopt(told.device, after(2 * WEEK))
+    assert told.device.retired
+    assert Device.unpack("d", told.device.pack()).retired
