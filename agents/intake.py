@@ -115,12 +115,10 @@ class Intake:
         except Rejected as rejected:
             item.refused, item.rejected = rejected.refused, rejected.reason
         else:
-            item.home = self._home_of(item, item.reading.device_id, source.partition.number)
+            item.home = source.number  # of a device that is known there it is no question
+            if item.row is None:
+                item.home = home_of(item.reading.device_id, self._app.partition_count)
         return item
-
-    def _home_of(self, item: Item, device_id: str, arrived_at: int) -> int:
-        """Of a device that is known there it is no question."""
-        return arrived_at if item.row else home_of(device_id, self._app.partition_count)
 
     # -- whose turn it is
 

@@ -36,9 +36,7 @@ class Engine:
     until somebody takes it (`take_closed`).
     `calm`: no device has anything due sooner than this after its last reading, reminders apart."""
 
-    __slots__ = (
-        "_counting", "calm", "max_lateness", "max_skew", "rulebook", "window",
-    )  # fmt: skip
+    __slots__ = ("_counting", "calm", "max_lateness", "max_skew", "rulebook", "window")
 
     def __init__(
         self,

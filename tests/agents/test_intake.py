@@ -75,6 +75,16 @@ async def test_a_reading_that_arrives_elsewhere_is_applied_at_home(worker):
     assert worker.inbox.got == []
 
 
+async def test_a_reading_whose_device_is_deleted_while_it_waits_begins_it_anew(worker):
+    await worker.read(HOME, reading(0, temperature=20))
+    home, source = worker.owner.owned[HOME], worker.owner.sources[TP("readings", HOME)]
+    worker.intake.put(source, Event([reading(1, temperature=21)]), WALL)
+    home.delete(home.rows["attic"])
+    worker.intake.take_up(WALL)
+    assert worker.device().readings == 1
+    assert home.rows["attic"] in home.dirty
+
+
 @pytest.mark.parametrize("crash", [False, True])
 @pytest.mark.parametrize("number", [HOME, ELSEWHERE])
 async def test_a_repeat_is_applied_once_wherever_it_arrives(worker, number, crash):

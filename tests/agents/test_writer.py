@@ -478,6 +478,24 @@ def test_a_cut_takes_everything_and_leaves_nothing():
     assert take_slice(owned, [], None) == ([], [], [], [])
 
 
+def test_a_row_that_changes_is_in_one_cut_until_it_is_written_and_in_the_next_one_after_that():
+    owned = partition()
+    row = dirty(owned, "attic")
+    cut = take_cut(owned)
+    dirty(owned, "attic")  # what its slice will take is its newest state
+    assert owned.dirty == []
+    take_slice(owned, cut.rows, cut.origins)
+    dirty(owned, "attic")
+    assert owned.dirty == [row]
+
+
+def test_a_row_that_is_deleted_is_written_no_more():
+    owned = partition()
+    row = dirty(owned, "attic")
+    owned.delete(row)
+    assert take_slice(owned, take_cut(owned).rows, {}).rows == []
+
+
 async def test_a_partition_knows_the_devices_whose_clock_is_wrong_from_their_rows(writer):
     owned, hour = partition(), 3_600.0
     row = dirty(owned, "attic")
