@@ -108,9 +108,9 @@ class Intake:
             item.reading, item.refused = reading_of(
                 fields,
                 item.timestamp / 1000,
-                named=self._judge.engine.rulebook.metrics_named,
-                naive_timezone=self._naive,
-                is_known=item.row is not None,
+                self._judge.engine.rulebook.metrics_named,
+                self._naive,
+                item.row is not None,
             )
         except Rejected as rejected:
             item.refused, item.rejected = rejected.refused, rejected.reason

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -61,13 +62,12 @@ def decode(
     raw: bytes | None, record_time: float, *, named: frozenset[str], naive_timezone: tzinfo
 ) -> tuple[Reading, list[str]]:
     """A reading, and why single values of the metrics that the rules name were left out of it."""
-    return reading_of(_fields(raw), record_time, named=named, naive_timezone=naive_timezone)
+    return reading_of(_fields(raw), record_time, named, naive_timezone)
 
 
 def reading_of(
     fields: dict[str, Any],
     record_time: float,
-    *,
     named: frozenset[str],
     naive_timezone: tzinfo,
     is_known: bool = False,
@@ -152,9 +152,7 @@ def _quick_all(raws: Sequence[bytes]) -> list[dict[str, Any]] | None:
         found = _decode_all(joined)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    commas = -1
-    for fields in found:
-        commas += len(fields)
+    commas = sum(map(len, found)) - 1
     return found if len(found) == len(raws) and marks.count(b",") == commas else None
 
 
@@ -221,17 +219,27 @@ def _sequence(given: Any) -> int | None:
 
 def _keep_metrics(fields: dict[str, Any], named: frozenset[str]) -> list[str]:
     """Leave the metrics alone in it; why values of those that the rules name were left out."""
+    for name, value in fields.items():
+        if type(value) is not float:
+            if type(value) is not int or not -_EXACT <= value <= _EXACT:
+                break
+            value = fields[name] = float(value)
+        if name not in named or not _LEAST <= value <= _GREATEST:
+            break
+    else:  # most have nothing else
+        if 0 < len(fields) <= MAX_METRICS:
+            return []
+    return _sort_out(fields, named)
+
+
+def _sort_out(fields: dict[str, Any], named: frozenset[str]) -> list[str]:
     others: list[str] = []
     refused: list[str] = []
     for name, value in fields.items():
-        if type(value) is int and -_EXACT <= value <= _EXACT:
-            value = fields[name] = float(value)
-        if isinstance(value, float) and _LEAST <= value <= _GREATEST and name in named:
-            continue
         kind = type(value)
         # Python compares a whole number of any length with a float, and NaN is never in between.
         if (kind is float or kind is int) and _LEAST <= value <= _GREATEST:
-            if name not in named and not _is_name(name):
+            if not (name in named or _is_name(name)):
                 others.append(name)
             elif kind is int:
                 fields[name] = float(value)
@@ -301,6 +309,7 @@ def _parse_epoch(number: Any) -> float:
     return at / 1000 if abs(at) >= _MILLISECONDS_FROM else at
 
 
+@lru_cache(64)  # an event says most of its times twice or more
 def iso(at: float) -> str:
     """UTC with milliseconds and Z. A time that has no such form becomes the nearest that has."""
     milliseconds = round(min(max(at, _FIRST), _LAST) * 1000)

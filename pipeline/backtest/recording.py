@@ -56,29 +56,20 @@ class Reader:
         self, fields: dict[str, Any] | Rejected, place: Place
     ) -> tuple[Reading, Sequence[str]]:
         """The reading, and why single values were left out of it."""
-        if not isinstance(fields, dict):
+        if isinstance(fields, Rejected):
             raise fields
-        if isinstance(place, Record):
-            return self._reading_of(fields, place.timestamp_ms / 1000)
+        device_id = fields.get("device_id")
+        is_known = type(device_id) is str and device_id in self._known
+        if type(place) is Record:
+            arrived_at = place.timestamp_ms / 1000
+            return reading_of(fields, arrived_at, self._named, self._zone, is_known)
         arrived_at = fields.pop("arrived_at", None)
-        reading, refused = self._reading_of(fields, 0.0)
+        reading, refused = reading_of(fields, 0.0, self._named, self._zone, is_known)
         arrival = reading.time if arrived_at is None else self._arrival(arrived_at)
         if arrival is None:
             raise Rejected("no_time", "neither timestamp nor arrived_at")
         reading.record_time = round(arrival * 1000) / 1000
         return reading, refused
-
-    def _reading_of(
-        self, fields: dict[str, Any], record_time: float
-    ) -> tuple[Reading, Sequence[str]]:
-        device_id = fields.get("device_id")
-        return reading_of(
-            fields,
-            record_time,
-            named=self._named,
-            naive_timezone=self._zone,
-            is_known=isinstance(device_id, str) and device_id in self._known,
-        )
 
     def _arrival(self, claim: Any) -> float:
         try:

@@ -40,24 +40,23 @@ class Backtest:
 
     def take(self, batch: Batch) -> list[Event]:
         events: list[Event] = []
-        reader, tally, replay = self._reader, self.tally, self.replay
+        reader, tally, replay, others = self._reader, self.tally, self.replay, self._others
+        verdicts = tally.verdicts
         for fields, place in zip(batch.objects, batch.places, strict=True):
             try:
                 reading, refused = reader.read(fields, place)
             except Rejected as rejected:
                 self._reject(rejected, place)
                 continue
-            made: list[Event] = []
+            before = len(events)
             try:
-                tally.verdicts[replay.reading(reading, made)] += 1
+                verdicts[replay.reading(reading, events)] += 1
             except Exception as error:
                 tally.reject(_reason(error, place), place)
             if refused:
                 tally.refused.update(refused)
-            if made:
-                events += made
-            if self._others is not None:
-                self._compare(self._others, reading, made)
+            if others is not None:
+                self._compare(others, reading, events[before:])
         tally.note(events)
         return events
 

@@ -127,8 +127,10 @@ class Device:
         quiet = True
         places, metrics = self.layout.places, self.metrics
         for name, value in values.items():
-            place = places.get(name, -1)
-            metric = self._meet(name) if place < 0 else metrics[place]
+            try:
+                metric = metrics[places[name]]
+            except KeyError:
+                metric = self._meet(name)
             metric.value = value
             if not metric.low <= value <= metric.high:
                 quiet = quiet and self._band(name).holds(value)

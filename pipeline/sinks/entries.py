@@ -70,12 +70,8 @@ def _readings(records: Sequence[ConsumerRecord], naive_timezone: tzinfo) -> Iter
         if isinstance(fields, Rejected):
             continue
         try:
-            reading, _ = reading_of(
-                dict(fields),
-                record.timestamp / 1000,
-                named=frozenset(),
-                naive_timezone=naive_timezone,
-            )
+            arrived_at = record.timestamp / 1000
+            reading, _ = reading_of(dict(fields), arrived_at, frozenset(), naive_timezone)
         except Rejected:
             continue
         yield _entry(READING, record, Sent(fields, reading))
