@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, insort
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase, translate
@@ -130,17 +131,19 @@ class Highest:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._seqs: dict[str, int] = {}
+        # of a dict, whoever asks for its first member goes through all that went before it
+        self._seqs: OrderedDict[str, int] = OrderedDict()
 
     def get(self, alert_id: str) -> int:
         return self._seqs.get(alert_id, 0)
 
     def note(self, alert_id: str, seq: int) -> bool:
         """Remember it; False where this or a later one was known already."""
-        known = self._seqs.pop(alert_id, 0)
+        known = self._seqs.get(alert_id, 0)
         self._seqs[alert_id] = max(known, seq)
+        self._seqs.move_to_end(alert_id)
         if len(self._seqs) > self._limit:
-            del self._seqs[next(iter(self._seqs))]
+            self._seqs.popitem(last=False)
         return seq > known
 
     def clear(self) -> None:

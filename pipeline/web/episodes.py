@@ -13,6 +13,7 @@ import base64
 import re
 import zlib
 from bisect import bisect_left, insort
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from sys import intern
@@ -115,7 +116,8 @@ class Episodes:
     def __init__(self, events: int) -> None:
         self._most = events
         self._events = 0
-        self._episodes: dict[str, Episode] = {}  # who had no event for the longest time comes first
+        # who had no event for the longest time comes first
+        self._episodes: OrderedDict[str, Episode] = OrderedDict()
         self._places: list[Place] = []  # the oldest first
         self.forgotten = ALWAYS
         """When the last of those began that were forgotten."""
@@ -139,11 +141,11 @@ class Episodes:
         # first, since it may raise: an alert without any event could not be told
         is_over = told.status == "resolved"
         resolved_at = parse_time(told.resolved_at or told.started_at) if is_over else NEVER
-        episode = self._episodes.pop(told.alert_id, None)
+        episode = self._episodes.get(told.alert_id)
         if episode is None:
-            episode = Episode(told)
+            episode = self._episodes[told.alert_id] = Episode(told)
             insort(self._places, episode.place)
-        self._episodes[told.alert_id] = episode
+        self._episodes.move_to_end(told.alert_id)
         if told.seq > episode.seq:
             episode.add(told, resolved_at, msgspec.json.encode(fields))
             self._events += 1
@@ -154,7 +156,7 @@ class Episodes:
             del newest.events[0]
             self._events -= 1
         while self._events > self._most and len(self._episodes) > 1:
-            oldest = self._episodes.pop(next(iter(self._episodes)))
+            _, oldest = self._episodes.popitem(last=False)
             del self._places[bisect_left(self._places, oldest.place)]
             self._events -= len(oldest.events)
             self.forgotten = max(self.forgotten, oldest.started_at)
