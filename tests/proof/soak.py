@@ -1,12 +1,13 @@
 """Minutes and a seed in; what kill -9, rebalances, frozen workers and a broker that dies change of
 what is announced and remembered, out: a table, and a line of JSON. It has to be nothing.
 
-    python -m tests.proof.soak [--minutes N] [--seed N]
+    python -m tests.proof.soak [--minutes N] [--calm N] [--seed N]
 
 On an Apache Kafka of its own, under full load: first two workers, to which everything in `crew` is
 done in turns, as drawn from the seed; for the second half of that time beside a third one that
 nobody disturbs. Then one worker judges the same readings in peace, and every row, every event and
-every open alert is compared. The memory of all workers is looked at all the while.
+every open alert is compared. The memory of all workers is looked at all the while: in peace for as
+long as is asked for (`calm`), since no worker that is disturbed lives for an hour.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Plan(NamedTuple):
     kills: int = 20  # effective ones, at the least
     places: Sequence[str] = (*IN_A_FLUSH, *IN_A_REBALANCE, *IN_RECOVERY, *[ANYWHERE] * 3)
     rate: float = float("inf")  # readings a second; else as many as the workers take
+    calm: float = 0.0  # minutes that one worker takes for all of it at the least
 
 
 class Soak:
@@ -132,11 +134,13 @@ class Soak:
 
     async def undisturbed(self, readings: int) -> None:
         prefix, address = CLEAN_PREFIX, self.kafka.bootstrap
-        load = Load(address, prefix, islice(self.history(), readings), ahead=20_000)
+        calm = self.plan.calm * 60
+        rate = readings / calm if calm else float("inf")
+        load = Load(address, prefix, islice(self.history(), readings), ahead=20_000, rate=rate)
         with Worker(address, prefix, self.folder, name="undisturbed") as worker:
             await worker.ready()
             async with load, self.memory.of(lambda: {"undisturbed": worker}):
-                await load.all(within=60 + readings / 100)
+                await load.all(within=60 + calm + readings / 100)
                 await quiet(address, prefix)
             await worker.leave()
 
@@ -198,7 +202,11 @@ class Report(NamedTuple):
 
     def line(self) -> str:
         fields = self._asdict() | {
-            "plan": {"minutes": self.plan.minutes, "seed": self.plan.seed},
+            "plan": {
+                "minutes": self.plan.minutes,
+                "calm": self.plan.calm,
+                "seed": self.plan.seed,
+            },
             "effective_kills": effective(self.done),
             "memory": [one._asdict() for one in self.memory],
         }
@@ -247,13 +255,15 @@ def say(what: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof.soak")
     parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--calm", type=float, default=0.0, metavar="MINUTES")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
     given = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the broker dies: it would tell
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    plan = Plan(given.minutes, given.seed, calm=given.calm)
     say(f"seed {given.seed}, {given.minutes:g} minutes; logs are in {folder}")
     with running(folder / "kafka", say=say) as kafka:
-        report = asyncio.run(soak(kafka, folder, Plan(given.minutes, given.seed)))
+        report = asyncio.run(soak(kafka, folder, plan))
     faults = report.faults()
     print(report.table(), report.line(), sep="\n")
     if faults:
