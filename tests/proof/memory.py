@@ -28,6 +28,10 @@ class Growth(NamedTuple):
     last_mb: float
     mb_per_hour: float
 
+    def __str__(self) -> str:
+        grown = f"{self.first_mb:>8.1f} MB -> {self.last_mb:.1f} MB ({self.mb_per_hour:+.1f} MB/h)"
+        return f"{self.name:12}{self.seconds:>8.0f} s{grown}"
+
     def is_flat(self) -> bool:
         return self.last_mb <= self.first_mb * FLAT
 

@@ -1,13 +1,16 @@
 """Minutes and a seed in; what kill -9, rebalances, frozen workers and a broker that dies change of
 what is announced and remembered, out: a table, and a line of JSON. It has to be nothing.
 
-    python -m tests.proof.soak [--minutes N] [--calm N] [--seed N]
+    python -m tests.proof.soak [--minutes N] [--seed N]
+    python -m tests.proof.soak --calm MINUTES [--seed N]
 
 On an Apache Kafka of its own, under full load: first two workers, to which everything in `crew` is
 done in turns, as drawn from the seed; for the second half of that time beside a third one that
 nobody disturbs. Then one worker judges the same readings in peace, and every row, every event and
-every open alert is compared. The memory of all workers is looked at all the while: in peace for as
-long as is asked for (`calm`), since no worker that is disturbed lives for an hour.
+every open alert is compared. The memory of all workers is looked at all the while.
+
+No worker that is disturbed lives for an hour. `calm` is the other half: nothing is done to the one
+worker there is, and what counts is its memory.
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ OTHERS = [
     *["more or fewer"] * 4,
 ]
 ENDLESS = 10**9
+CALM_RATE = 500.0  # readings a second, and as many events
 LONG_AGO = 60 * 86_400  # seconds before now: far from live, all follows from the readings alone
 DISTURBED_PREFIX, CLEAN_PREFIX = "disturbed-", "clean-"
 
@@ -65,7 +69,6 @@ class Plan(NamedTuple):
     kills: int = 20  # effective ones, at the least
     places: Sequence[str] = (*IN_A_FLUSH, *IN_A_REBALANCE, *IN_RECOVERY, *[ANYWHERE] * 3)
     rate: float = float("inf")  # readings a second; else as many as the workers take
-    calm: float = 0.0  # minutes that one worker takes for all of it at the least
 
 
 class Soak:
@@ -132,15 +135,13 @@ class Soak:
         else:
             await crew.freeze(deed.removeprefix("frozen "))
 
-    async def undisturbed(self, readings: int) -> None:
+    async def undisturbed(self, readings: int, rate: float = float("inf")) -> None:
         prefix, address = CLEAN_PREFIX, self.kafka.bootstrap
-        calm = self.plan.calm * 60
-        rate = readings / calm if calm else float("inf")
         load = Load(address, prefix, islice(self.history(), readings), ahead=20_000, rate=rate)
         with Worker(address, prefix, self.folder, name="undisturbed") as worker:
             await worker.ready()
             async with load, self.memory.of(lambda: {"undisturbed": worker}):
-                await load.all(within=60 + calm + readings / 100)
+                await load.all(within=60 + readings / min(rate, 100))
                 await quiet(address, prefix)
             await worker.leave()
 
@@ -193,20 +194,13 @@ class Report(NamedTuple):
             *((f"{name.replace('_', ' ')}", count) for name, count in self.wrong.items()),
         ]
         lines = [f"{name:36}{value:>10}" for name, value in rows]
-        memory = [
-            f"{one.name:12}{one.seconds:>8.0f} s{one.first_mb:>8.1f} MB -> {one.last_mb:.1f} MB "
-            f"({one.mb_per_hour:+.1f} MB/h)"
-            for one in self.memory
-        ]
-        return "\n".join([*lines, f"memory after the first {WARM_UP:.0f} s:", *memory])
+        return "\n".join(
+            [*lines, f"memory after the first {WARM_UP:.0f} s:", *map(str, self.memory)]
+        )
 
     def line(self) -> str:
         fields = self._asdict() | {
-            "plan": {
-                "minutes": self.plan.minutes,
-                "calm": self.plan.calm,
-                "seed": self.plan.seed,
-            },
+            "plan": {"minutes": self.plan.minutes, "seed": self.plan.seed},
             "effective_kills": effective(self.done),
             "memory": [one._asdict() for one in self.memory],
         }
@@ -237,6 +231,13 @@ async def soak(kafka: RunningKafka, folder: Path, plan: Plan) -> Report:
     )
 
 
+async def calm(kafka: RunningKafka, folder: Path, plan: Plan) -> Growth:
+    run = Soak(kafka, folder, plan)
+    await run.undisturbed(round(plan.minutes * 60 * plan.rate), plan.rate)
+    [growth] = run.memory.growth()
+    return growth
+
+
 def counted(found: Differences) -> dict[str, int]:
     return {
         "events missing": len(found.missing),
@@ -255,17 +256,21 @@ def say(what: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof.soak")
     parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--calm", type=float, default=0.0, metavar="MINUTES")
+    parser.add_argument("--calm", type=float, default=0.0, metavar="MINUTES", help="six or more")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
     given = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the broker dies: it would tell
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    plan = Plan(given.minutes, given.seed, calm=given.calm)
     say(f"seed {given.seed}, {given.minutes:g} minutes; logs are in {folder}")
     with running(folder / "kafka", say=say) as kafka:
-        report = asyncio.run(soak(kafka, folder, plan))
-    faults = report.faults()
-    print(report.table(), report.line(), sep="\n")
+        if given.calm:
+            growth = asyncio.run(calm(kafka, folder, Plan(given.calm, given.seed, rate=CALM_RATE)))
+            faults = [] if growth.is_flat() else [f"{growth.name} grows"]
+            print(growth, json.dumps(growth._asdict()), sep="\n")
+        else:
+            report = asyncio.run(soak(kafka, folder, Plan(given.minutes, given.seed)))
+            faults = report.faults()
+            print(report.table(), report.line(), sep="\n")
     if faults:
         say(f"WRONG: {', '.join(faults)}; seed {given.seed}, logs in {folder}")
         return 1
