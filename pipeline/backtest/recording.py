@@ -61,8 +61,8 @@ class Reader:
         device_id = fields.get("device_id")
         is_known = type(device_id) is str and device_id in self._known
         if type(place) is Record:
-            arrived_at = place.timestamp_ms / 1000
-            return reading_of(fields, arrived_at, self._named, self._zone, is_known)
+            record_time = place.timestamp_ms / 1000
+            return reading_of(fields, record_time, self._named, self._zone, is_known)
         arrived_at = fields.pop("arrived_at", None)
         reading, refused = reading_of(fields, 0.0, self._named, self._zone, is_known)
         arrival = reading.time if arrived_at is None else self._arrival(arrived_at)
