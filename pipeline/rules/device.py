@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
@@ -19,6 +20,7 @@ from pipeline.rules.window import NO_CELL, Window
 
 UNKNOWN: Final = float("-inf")
 RETIRED: Final = UNKNOWN  # the patience of a device that nobody waits for
+PAGES: Final = 100  # of rules, as devices or groups have them, whose hashes are shared
 VERSION: Final = 2  # 1 knew nothing of rules; with it `pipeline.rows.VERSION` rises
 
 
@@ -179,6 +181,12 @@ class Device:
         place = self.layout.places.get(name, -1)
         return self._meet(name) if place < 0 else self.metrics[place]
 
+    def _begin(self, values: dict[str, float]) -> None:
+        """What it has met, when it has met nothing yet and has no page."""
+        for name in values:
+            self.layout = self.layout.with_another(name)
+        self.metrics = tuple([Metric(value) for value in values.values()])
+
     def _meet(self, name: str) -> Metric:
         metric = Metric(ABSENT)
         self.layout = self.layout.with_another(name)
@@ -262,7 +270,7 @@ class Device:
         device.last_seen = row[2]
         device.time = row[3]
         device.readings = row[4]
-        device.remember(row[5])
+        device._begin(row[5])
         device.gaps = array("d", row[6])
         device.recent = list(row[7]) or None
         device.alerts = None if row[8] is None else Alerts.unpack(device_id, row[8])
@@ -273,7 +281,7 @@ class Device:
         return device
 
     def _read(self, row: list[Any]) -> None:
-        self.hashes = None if row[9] is None else tuple(row[9])
+        self.hashes = None if row[9] is None else _shared(tuple(row[9]))
         self.dense_since = row[10]
         self.trusted = row[11]
         self.lag = None if row[12] is None else Lag.unpack(row[12])
@@ -296,13 +304,20 @@ class Device:
                 for name, cell in cells.items():
                     self._metric(name).unpack(cell, self._band(name))
         for closed in windows:
-            self.meet(closed.metrics())
+            if closed.layout is not self.layout:
+                self.meet(closed.metrics())
         self.windows = windows or None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Device) and self.id == other.id and self.pack() == other.pack()
 
     __hash__ = None  # type: ignore[assignment]
+
+
+@lru_cache(PAGES)
+def _shared(hashes: tuple[int, ...]) -> tuple[int, ...]:
+    """One object for all devices that were judged by the same page: 0.3 kB less for each."""
+    return hashes
 
 
 def _copied(slices: dict[str, Slices]) -> dict[str, Slices]:

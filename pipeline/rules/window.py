@@ -93,10 +93,13 @@ class Window:
 
     @staticmethod
     def unpack(row: list[Any]) -> Window:
-        window = Window(row[0], row[1])
-        window.revision = row[2]
+        layout = NONE_MET
+        numbers: list[float] = []
         for metric, cell in row[3].items():
-            window.put(metric, cell)
+            layout = layout.with_another(metric)
+            numbers += cell
+        window = Window(row[0], row[1], layout, numbers)
+        window.revision = row[2]
         return window
 
 
