@@ -11,7 +11,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Final
@@ -218,26 +218,28 @@ def _sequence(given: Any) -> int | None:
 
 
 def _keep_metrics(fields: dict[str, Any], named: frozenset[str]) -> list[str]:
-    """Leave the metrics alone in it; why values of those that the rules name were left out."""
+    """Leave the metrics alone in it; why values of those that the rules name were left out.
+
+    Python compares a whole number of any length with a float, and NaN is never in between.
+    """
+    if not 0 < len(fields) <= MAX_METRICS:
+        return _sort_out(fields, named)
     for name, value in fields.items():
         if type(value) is not float:
             if type(value) is not int or not -_EXACT <= value <= _EXACT:
-                break
+                return _sort_out(fields, named)
             value = fields[name] = float(value)
         if name not in named or not _LEAST <= value <= _GREATEST:
-            break
-    else:  # most have nothing else
-        if 0 < len(fields) <= MAX_METRICS:
-            return []
-    return _sort_out(fields, named)
+            return _sort_out(fields, named)
+    return []
 
 
 def _sort_out(fields: dict[str, Any], named: frozenset[str]) -> list[str]:
+    """The same where not all are plain."""
     others: list[str] = []
     refused: list[str] = []
     for name, value in fields.items():
         kind = type(value)
-        # Python compares a whole number of any length with a float, and NaN is never in between.
         if (kind is float or kind is int) and _LEAST <= value <= _GREATEST:
             if not (name in named or _is_name(name)):
                 others.append(name)
@@ -309,9 +311,12 @@ def _parse_epoch(number: Any) -> float:
     return at / 1000 if abs(at) >= _MILLISECONDS_FROM else at
 
 
-@lru_cache(64)  # an event says most of its times twice or more
-def iso(at: float) -> str:
+def _iso(at: float) -> str:
     """UTC with milliseconds and Z. A time that has no such form becomes the nearest that has."""
     milliseconds = round(min(max(at, _FIRST), _LAST) * 1000)
     since = timedelta(0, milliseconds // 1000, milliseconds % 1000 * 1000)
     return (_NAIVE_EPOCH + since).isoformat("T", "milliseconds") + "Z"
+
+
+# an event says most of its times twice or more
+iso: Final[Callable[[float], str]] = lru_cache(64)(_iso)
