@@ -57,6 +57,7 @@ OTHERS = [
 ]
 ENDLESS = 10**9
 CALM_RATE = 500.0  # readings a second, and as many events
+CALM_AT_LEAST = 6.0  # minutes
 LONG_AGO = 60 * 86_400  # seconds before now: far from live, all follows from the readings alone
 DISTURBED_PREFIX, CLEAN_PREFIX = "disturbed-", "clean-"
 
@@ -141,7 +142,7 @@ class Soak:
         with Worker(address, prefix, self.folder, name="undisturbed") as worker:
             await worker.ready()
             async with load, self.memory.of(lambda: {"undisturbed": worker}):
-                await load.all(within=60 + readings / min(rate, 100))
+                await load.all(within=60 + 2 * readings / min(rate, 200))
                 await quiet(address, prefix)
             await worker.leave()
 
@@ -256,12 +257,14 @@ def say(what: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.proof.soak")
     parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--calm", type=float, default=0.0, metavar="MINUTES", help="six or more")
+    parser.add_argument("--calm", type=float, metavar="MINUTES", help=f"{CALM_AT_LEAST:g} or more")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
     given = parser.parse_args()
+    if given.calm is not None and given.calm < CALM_AT_LEAST:
+        parser.error(f"in less than {CALM_AT_LEAST:g} minutes nothing is seen")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the broker dies: it would tell
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    say(f"seed {given.seed}, {given.minutes:g} minutes; logs are in {folder}")
+    say(f"seed {given.seed}, {given.calm or given.minutes:g} minutes; logs are in {folder}")
     with running(folder / "kafka", say=say) as kafka:
         if given.calm:
             growth = asyncio.run(calm(kafka, folder, Plan(given.calm, given.seed, rate=CALM_RATE)))
