@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from pipeline.rules import fields
 from pipeline.rules.faults import Faults, RulesError
-from pipeline.rules.layers import WITH, Layers, variants
+from pipeline.rules.layers import WITH, Layers, Tables, variants
 from pipeline.rules.parts import read, spelt
 from pipeline.rules.rulebook import DAY, Rulebook
-from pipeline.rules.specimen import kind_of, make
+from pipeline.rules.specimen import kind_of, make, try_alone
 
 TOP: Final = ("retire_after", "rules", "groups", "group", "device")
 MATCH: Final[dict[str, fields.Field]] = {"device": fields.words, "group": fields.words}
@@ -95,9 +95,10 @@ def _overrides(
 
 def _try(rules: Any, groups: Any, devices: Any, faults: Faults) -> None:
     """Make every rule that some device may come to have. Of an override what its rule itself has
-    wrong isn't told, and of two together nothing that either has."""
+    wrong isn't told, unless it says so too, and of two together nothing that either has."""
     own: dict[str, frozenset[str]] = {}
     alone: dict[str, frozenset[str]] = {}
+    written = _written("group", groups) | _written("device", devices)
     for table in variants(rules, groups, devices):
         name, where = table.pop("name"), table.pop("where")
         found = faults.apart()
@@ -108,8 +109,19 @@ def _try(rules: Any, groups: Any, devices: Any, faults: Faults) -> None:
         elif WITH in where:
             faults.take(found, alone[name])
         else:
-            faults.take(found, own[name])
+            said = faults.apart()
+            try_alone(kind_of(table), written[where], said, where)
+            faults.take(found, own[name] - said.texts())
             alone[name] |= found.texts()
+
+
+def _written(kind: str, overrides: Mapping[str, Tables]) -> dict[str, Mapping[str, Any]]:
+    """Each by the place that `variants` gives it."""
+    return {
+        f"{kind} {whose}, rule {name}": table
+        for whose, tables in overrides.items()
+        for name, table in tables.items()
+    }
 
 
 def _matching(rules: Mapping[str, Any]) -> bool:

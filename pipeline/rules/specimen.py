@@ -105,12 +105,29 @@ def make(name: str, table: Mapping[str, Any], faults: Faults, where: str) -> Rul
     kind, given_kind = kind_of(table), _given_kind(table)
     if kind != given_kind:
         faults.wrong(where, "kind", given_kind, ", ".join(KINDS))
-    known = KINDS[kind] | COMMON if kind else OF_ANY
+    known = _fields(kind)
     given = parts.spelt(table, known, faults, where)
     values = _values(kind, given, known, faults, where)
     if len(faults) > before:
         return None
     return _made(kind, name, values, faults, where)
+
+
+def try_alone(kind: str, override: Mapping[str, Any], faults: Faults, where: str) -> None:
+    """Tell what its fields have wrong one by one, whatever the rule that it is laid over says."""
+    known = _fields(kind)
+    given = parts.spelt(override, known, faults, where)
+    parts.read(given, known, faults, where)
+    if "bounds" in given:
+        parts.bounds(given["bounds"], faults, where)
+    levels = given.get("levels")
+    for level in levels if isinstance(levels, list) else []:
+        if isinstance(level, dict):
+            parts.read(level, parts.LEVEL, faults, where)
+
+
+def _fields(kind: str) -> dict[str, fields.Field]:
+    return KINDS[kind] | COMMON if kind else OF_ANY
 
 
 def _values(
