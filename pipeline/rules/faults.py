@@ -58,10 +58,19 @@ class Faults:
             )
 
 
+def closest(word: Any, allowed: Iterable[str]) -> str:
+    """The allowed word that is meant, as far as one can tell, or ""."""
+    if not isinstance(word, str):
+        return ""
+    words = list(allowed)
+    close = [word] if word in words else get_close_matches(word, words, 1)
+    return close[0] if close else ""
+
+
 def nearest(word: Any, allowed: Iterable[str]) -> str:
     """A question, where one of the allowed words may be meant."""
-    close = get_close_matches(word, list(allowed), 1) if isinstance(word, str) else []
-    return f", did you mean {close[0]}?" if close else ""
+    meant = closest(word, allowed)
+    return f", did you mean {meant}?" if meant else ""
 
 
 def shown(given: Any) -> str:

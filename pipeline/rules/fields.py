@@ -1,7 +1,8 @@
 """What stands in a field of the rules file in, its value out.
 
 What can't stand there is a `ValueError` whose text says what can.
-A field is a function of this module. None of them knows which rule it is asked for.
+A field is a function of this module. None of them knows which rule it is asked for. What is made of
+several values, each with mistakes of its own, is in `parts`.
 """
 
 from __future__ import annotations
@@ -33,10 +34,14 @@ def number(given: Any) -> float:
     raise ValueError("a number")
 
 
-def whole(given: Any) -> int:
-    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MOST:
-        raise ValueError(f"a whole number from 1 to {MOST}")
+def whole(given: Any, least: int = 1) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= MOST:
+        raise ValueError(f"a whole number from {least} to {MOST}")
     return given
+
+
+def several(given: Any) -> int:
+    return whole(given, 2)
 
 
 def switch(given: Any) -> bool:
@@ -74,12 +79,6 @@ def metric(given: Any) -> str:
     return given
 
 
-def metrics(given: Any) -> list[str]:
-    if not isinstance(given, list) or not given:
-        raise ValueError("a list of metrics")
-    return [metric(one) for one in given]
-
-
 def severity(given: Any) -> str:
     return _one_of(given, SEVERITIES)
 
@@ -98,18 +97,13 @@ def words(given: Any) -> list[str]:
     return several
 
 
-def bounds(given: Any) -> dict[str, tuple[float, float]]:
-    if not isinstance(given, dict) or not given:
-        raise ValueError("a table such as { humidity = [0, 100] }")
-    return {metric(name): _pair(pair) for name, pair in given.items()}
-
-
-def _pair(given: Any) -> tuple[float, float]:
-    if not isinstance(given, list) or len(given) != 2:
-        raise ValueError("for each metric its lowest and highest value, such as [0, 100]")
-    low, high = number(given[0]), number(given[1])
+def pair(given: Any) -> tuple[float, float]:
+    try:
+        low, high = [number(one) for one in given] if isinstance(given, list) else []
+    except ValueError:
+        raise ValueError("its lowest and highest value, such as [0, 100]") from None
     if low >= high:
-        raise ValueError("for each metric a lowest value below its highest")
+        raise ValueError("a lowest value below the highest, such as [0, 100]")
     return low, high
 
 

@@ -120,7 +120,7 @@ def variants(
                 over += [
                     (f"{where}{WITH if where else ''}device {glob}", merged(base, tables[name]))
                     for where, base in over
-                    if "device" not in where
+                    if not where.startswith("device ")
                 ]
         for where, variant in over[1:]:
             result.append({**variant, "name": name, "where": f"{where}, rule {name}"})

@@ -15,6 +15,7 @@ SEVERITIES: Final = ("info", "warning", "danger")
 VIEWS: Final = ("value", "mean", "min", "max", "count", "last", "change")
 DAY: Final = 86_400.0
 LONGEST_NAME: Final = 64
+FLOOR: Final = 60.0  # seconds; no device is silent sooner, where the rule learns how often it sends
 
 
 class Level:
@@ -203,7 +204,7 @@ class Offline:
         severity: str = "warning",
         after: float | None = None,
         min_readings: int = 4,
-        floor: float = 60.0,
+        floor: float = FLOOR,
         factor: float = 3.0,
         gaps: int = 8,
         *,

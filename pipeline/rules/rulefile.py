@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from pipeline.rules import fields
 from pipeline.rules.faults import Faults, RulesError
-from pipeline.rules.layers import WITH, Layers, variants
+from pipeline.rules.layers import WITH, Layers, Tables, variants
+from pipeline.rules.parts import read, spelt
 from pipeline.rules.rulebook import DAY, Rulebook
-from pipeline.rules.specimen import make, read
+from pipeline.rules.specimen import kind_of, make, try_alone
 
 TOP: Final = ("retire_after", "rules", "groups", "group", "device")
 MATCH: Final[dict[str, fields.Field]] = {"device": fields.words, "group": fields.words}
@@ -40,11 +41,9 @@ def _loaded(text: str, file: str) -> dict[str, Any]:
     raise RulesError([f"{file}: {why}"])
 
 
-def parsed(content: Mapping[str, Any], file: str = "rules.toml") -> Rulebook:
+def parsed(written: Mapping[str, Any], file: str = "rules.toml") -> Rulebook:
     faults = Faults(file)
-    for key in content:
-        if key not in TOP:
-            faults.unknown("", key, TOP)
+    content = spelt(written, TOP, faults, "")
     if "rules" not in content and not len(faults):  # a file that is being written looks like this
         faults.add("", "there is no [rules]: write it, with nothing in it, to mean none")
     top = {"retire_after": content.get("retire_after", "7d")}
@@ -67,12 +66,10 @@ def read_groups(given: Any, faults: Faults) -> dict[str, list[str]]:
 def _rules(given: Any, faults: Faults) -> dict[str, dict[str, Any]]:
     rules = _tables("rule", given, faults)
     for name, table in rules.items():
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
-            faults.add(f"rule {name}", "a name is 1 to 64 letters, digits, _ . -")
         if "match" in table:
             match = _table(f"rule {name}, match", table["match"], faults)
             table["match"] = read(match, MATCH, faults, f"rule {name}, match")
-    offline = [name for name, table in rules.items() if table.get("kind") == "offline"]
+    offline = [name for name, table in rules.items() if kind_of(table) == "offline"]
     for name in offline[1:]:
         faults.add(f"rule {name}", f"{offline[0]} is the offline rule already: there is one")
     return rules
@@ -81,32 +78,27 @@ def _rules(given: Any, faults: Faults) -> dict[str, dict[str, Any]]:
 def _overrides(
     kind: str, given: Any, rules: Mapping[str, Any], faults: Faults
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    result = {}
-    for whose, tables in _tables(kind, given, faults).items():
+    result: dict[str, dict[str, dict[str, Any]]] = {}
+    for whose, given_tables in _tables(kind, given, faults).items():
         if not AS_ID.fullmatch(whose):
             faults.add(f"{kind} {whose}", "no device or group can have this name")
-        result[whose] = _tables(f"{kind} {whose}, rule", tables, faults)
-        for name, table in result[whose].items():
-            where = f"{kind} {whose}, rule {name}"
-            if name not in rules:
-                faults.unknown(f"{kind} {whose}", name, rules, "rule ")
+        tables = _tables(f"{kind} {whose}, rule", given_tables, faults)
+        result[whose] = {}
+        for name, table in spelt(tables, rules, faults, f"{kind} {whose}", "rule ").items():
             for field in FIXED:
                 if field in table:
-                    faults.add(where, f"{field} can't be overridden: make it a rule of its own")
-    known = {whose: {name: table for name, table in tables.items() if name in rules}
-             for whose, tables in result.items()}  # fmt: skip
-    return {
-        whose: {name: {k: v for k, v in table.items() if k not in FIXED}
-                for name, table in tables.items()}
-        for whose, tables in known.items()
-    }  # fmt: skip
+                    why = f"{field} can't be overridden: make it a rule of its own"
+                    faults.add(f"{kind} {whose}, rule {name}", why)
+            result[whose][name] = {key: it for key, it in table.items() if key not in FIXED}
+    return result
 
 
 def _try(rules: Any, groups: Any, devices: Any, faults: Faults) -> None:
     """Make every rule that some device may come to have. Of an override what its rule itself has
-    wrong isn't told, and of two together nothing that either has."""
+    wrong isn't told, unless it says so too, and of two together nothing that either has."""
     own: dict[str, frozenset[str]] = {}
     alone: dict[str, frozenset[str]] = {}
+    written = _written("group", groups) | _written("device", devices)
     for table in variants(rules, groups, devices):
         name, where = table.pop("name"), table.pop("where")
         found = faults.apart()
@@ -117,8 +109,19 @@ def _try(rules: Any, groups: Any, devices: Any, faults: Faults) -> None:
         elif WITH in where:
             faults.take(found, alone[name])
         else:
-            faults.take(found, own[name])
+            said = faults.apart()
+            try_alone(kind_of(table), written[where], said, where)
+            faults.take(found, own[name] - said.texts())
             alone[name] |= found.texts()
+
+
+def _written(kind: str, overrides: Mapping[str, Tables]) -> dict[str, Mapping[str, Any]]:
+    """Each by the place that `variants` gives it."""
+    return {
+        f"{kind} {whose}, rule {name}": table
+        for whose, tables in overrides.items()
+        for name, table in tables.items()
+    }
 
 
 def _matching(rules: Mapping[str, Any]) -> bool:

@@ -42,10 +42,10 @@ def test_every_mistake_is_a_line_on_standard_error(rules: Path) -> None:
     result = check(rules)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.splitlines() == [
-        f'{rules}: rule heat, level 1: severity = "dangr" can\'t be, did you mean danger?;'
-        " allowed: info, warning, danger",
         f"{rules}: rule heat, level 1: there is no claer, did you mean clear?;"
         " allowed: severity, above, below, clear",
+        f'{rules}: rule heat, level 1: severity = "dangr" can\'t be, did you mean danger?;'
+        " allowed: info, warning, danger",
     ]
 
 
