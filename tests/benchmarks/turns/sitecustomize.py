@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import time
 from asyncio import Handle
@@ -20,6 +21,7 @@ def _timed(handle: Handle) -> None:
     took = time.perf_counter() - began
     if took > LONG:
         turn = {
+            "command": COMMAND,
             "thread": threading.current_thread().name,
             "after": round(time.perf_counter() - START, 1),
             "clock_ms": round(took * 1e3, 1),
@@ -31,5 +33,6 @@ def _timed(handle: Handle) -> None:
 
 if "TURNS" in os.environ:
     START = time.perf_counter()
+    COMMAND = " ".join(sys.orig_argv)[-80:]
     FILE = os.open(os.environ["TURNS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     Handle._run = _timed  # type: ignore[method-assign]
