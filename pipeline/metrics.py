@@ -56,7 +56,7 @@ LATENCY_BUCKETS = (
 RECOVERY_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300)
 EVENTS = frozenset({"fired", "updated", "resolved", "acked", "reminder"})
 LATENESS_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.2, 0.5, 1, 2, 5)
-CLOSE_CODES = frozenset({1000, 1001, 1006, 1008, 1009, 1012, 1013, 4401, 4403})
+CLOSE_CODES = frozenset({1000, 1001, 1002, 1006, 1007, 1009, 1012, 1013, 4401, 4403})
 
 
 # Why a reading is sent to the rejected topic

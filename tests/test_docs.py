@@ -10,12 +10,16 @@ from typing import get_args
 
 import click
 import pytest
+from aiohttp import WSCloseCode
 
 from pipeline.cli import main
+from pipeline.cli.watch import BEGIN_ANEW
+from pipeline.metrics import CLOSE_CODES
 from pipeline.names import DAY_MS, Names
 from pipeline.rules import specimen
 from pipeline.shapes import Reason
-from pipeline.web.asyncapi import CHANNELS
+from pipeline.web import viewer
+from pipeline.web.asyncapi import CHANNELS, CLOSED_WITH
 from pipeline.web.openapi import PATHS
 from tests.documents import PAGES, ROOT, anchors, blocks, name_of, prose, rows
 
@@ -142,6 +146,42 @@ def test_every_path_of_the_api_is_listed_with_its_methods_and_no_other_is() -> N
     }
     streams = {re.sub(r"\{(\w+)\}", r"<\1>", path): {"GET"} for path in STREAMS}
     assert listed == told | streams
+
+
+def test_every_code_that_a_viewer_is_closed_with_is_explained_alike_and_no_other_is() -> None:
+    assert dict(rows(ROOT / "docs/api.md", "Streams")) == CLOSED_WITH
+    told = [channel["description"] for channel in CHANNELS.values() if "description" in channel]
+    assert len(told) == len(STREAMS)
+    for text in told:
+        assert codes(text) == codes(" ".join(CLOSED_WITH))
+    of_aiohttp = {WSCloseCode.PROTOCOL_ERROR, WSCloseCode.INVALID_TEXT, WSCloseCode.MESSAGE_TOO_BIG}
+    assert codes(" ".join(CLOSED_WITH)) == codes_sent() | of_aiohttp
+    assert codes_sent() | of_aiohttp == CLOSE_CODES - {WSCloseCode.OK, viewer.ABNORMAL}
+    assert codes_sent() == codes_named() - {viewer.ABNORMAL}
+
+
+def test_our_own_viewers_know_the_codes_by_which_they_act() -> None:
+    line = (ROOT / "pipeline/web/page/src/line.ts").read_text()
+    (known,) = re.findall(r"UNAUTHORIZED = (\d+), FORBIDDEN = (\d+);", line)
+    assert tuple(map(int, known)) == (viewer.NO_TOKEN, viewer.TOO_SMALL_A_SCOPE)
+    assert BEGIN_ANEW == viewer.SERVICE_RESTART
+
+
+def codes(text: str) -> set[int]:
+    return set(map(int, re.findall(r"\b\d{4}\b", text)))
+
+
+def codes_named() -> set[int]:
+    """The constants that say what a viewer is closed with, and as what it is counted."""
+    text = (ROOT / "pipeline/web/viewer.py").read_text()
+    return set(map(int, re.findall(r"^[A-Z_]+ = (\d{4})\b", text, re.MULTILINE)))
+
+
+def codes_sent() -> set[int]:
+    """By whatever ends a viewer."""
+    text = "".join(path.read_text() for path in ROOT.glob("pipeline/web/*.py"))
+    ends = re.findall(r"\b(?:end|end_all|Refused)\((?:.*, )?([A-Z_]{2,})\b", text)
+    return {getattr(viewer, name) for name in ends}
 
 
 def test_every_topic_is_listed_with_its_key_and_how_long_it_is_kept() -> None:

@@ -25,16 +25,24 @@ from pipeline.web.openapi import REFS, SHAPES, TEXT, of, ref
 Schema = dict[str, Any]
 TOPICS: Final = Names("")
 COMMANDS: Final = (Acknowledge, Quiet, Unsilence, Reload)
+CLOSED_WITH: Final = {  # as in docs/api.md
+    "1001, 1013": "the server ends; you fell more than `SMART_IOT_VIEWER_QUEUE` messages behind, "
+    "or can't be served now: come back with your cursor",
+    "1012": "the log was replaced, or `readings` couldn't be read: come back without a cursor",
+    "1002, 1007, 1009": "what you said is no WebSocket's, is no UTF-8, is more than 4 kB",
+    "4401, 4403": "no token that is known here; one that doesn't reach so far",
+}
 CLOSING: Final = f"""\
 Where tokens are asked for, a viewer sends one with its request (`Authorization: Bearer …`), or as
 its first message within {TOKEN_WITHIN:.0f} s. What else it says is not heard; a message has no more
 than {LARGEST_MESSAGE:,} bytes.
 
-It is closed with 1001 when the server ends, 1013 when it falls behind or can't be served now, 1012
-when the log was replaced: come back, with the last `cursor`. With 1008 where it is refused, 4401
-without a token that is known here, 4403 where that may not read or see this. Before it is opened,
-what can't be had is answered in HTTP: 400 (it is no WebSocket, or what it asks for can't be meant),
-403 (a page of a foreign origin), 429 (too many from one address), 503 (not known yet, no room)."""
+It is closed with
+
+{"".join(f"- {codes}: {why}{chr(10)}" for codes, why in CLOSED_WITH.items())}
+Before it is opened, what can't be had is answered in HTTP: 400 (it is no WebSocket, or what it asks
+for can't be meant), 403 (a page of a foreign origin), 429 (too many from one address), 503 (not
+known yet, no room)."""
 GLOB: Final = {"type": "string", "maxLength": LONGEST_GLOB}
 ALERTS_QUERY: Final = of(
     {

@@ -22,8 +22,7 @@ from pipeline.metrics import CLOSE_CODES, QUEUE_OVERFLOWS, VIEWERS_CLOSED, label
 
 GOING_AWAY = 1001  # this process ends
 ABNORMAL = 1006  # never sent: what a line that broke is counted as
-REFUSED = 1008  # what it asks for can't be had
-SERVICE_RESTART = 1012  # the log that the viewer's events came from is gone; it must begin anew
+SERVICE_RESTART = 1012  # what the viewer was told doesn't go on; it must begin anew
 TRY_AGAIN_LATER = 1013  # the viewer fell behind, or we can't serve it now
 NO_TOKEN = 4401
 TOO_SMALL_A_SCOPE = 4403

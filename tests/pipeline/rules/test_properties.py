@@ -1,7 +1,8 @@
 """Any history under rules of every kind in; what must hold of its events and of the device.
 
 What is applied twice after a crash is the caller's to see: it stores the applied offset with the
-device (`pipeline/rows.py`). The model of it here is `Caller`.
+device (`pipeline/rows.py`). The model of it here is `Caller`; `tests/agents/test_again.py`
+has the real one.
 """
 
 from __future__ import annotations

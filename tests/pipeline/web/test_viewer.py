@@ -75,6 +75,20 @@ async def connected(stream: Stream, **more: int) -> AsyncIterator[aiohttp.Client
         yield ws
 
 
+@pytest.mark.parametrize(
+    ("opcode", "said", "code"),
+    [(3, b"", 1002), (aiohttp.WSMsgType.TEXT, b"\xff", 1007), (2, b"x" * 5_000, 1009)],
+)
+async def test_what_is_no_message_to_us_ends_the_viewer(
+    opcode: int, said: bytes, code: int
+) -> None:
+    async with connected(Stream(), max_msg_size=1 << 20) as ws:
+        await ws._writer.send_frame(said, opcode)  # type: ignore[arg-type]
+        while (message := await ws.receive(timeout=PATIENCE)).type is aiohttp.WSMsgType.TEXT:
+            pass
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, code)
+
+
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 300_000])
 async def test_a_frame_of_any_size_is_one_for_a_real_client(size: int) -> None:
     stream = Stream()
