@@ -139,10 +139,11 @@ class Soak:
     async def undisturbed(self, readings: int, rate: float = float("inf")) -> None:
         prefix, address = CLEAN_PREFIX, self.kafka.bootstrap
         load = Load(address, prefix, islice(self.history(), readings), ahead=20_000, rate=rate)
+        slowest = rate / 2 if rate < float("inf") else 100.0  # readings a second
         with Worker(address, prefix, self.folder, name="undisturbed") as worker:
             await worker.ready()
             async with load, self.memory.of(lambda: {"undisturbed": worker}):
-                await load.all(within=60 + 2 * readings / min(rate, 200))
+                await load.all(within=60 + readings / slowest)
                 await quiet(address, prefix)
             await worker.leave()
 

@@ -42,10 +42,11 @@ def measured(devices: int) -> list[Turn]:
             os.environ["PYTHONPATH"] = str(Path(__file__).parent)
             with worker(kafka.bootstrap, PREFIX, folder / "data", folder / "logs") as ready:
                 say(f"all are known after {ready.seconds:.0f} s")
-            turns = [json.loads(line) for line in (folder / "turns").read_text().splitlines()]
-            if not turns:
-                raise Failed("no turn took long: it isn't asyncio's own loop that was looked at")
-            return [turn for turn in turns if turn["thread"] == "MainThread"]
+            found = [json.loads(line) for line in (folder / "turns").read_text().splitlines()]
+    turns = [turn for turn in found if turn["thread"] == "MainThread"]
+    if not turns:
+        raise Failed("no turn took long: it isn't asyncio's own loop that was looked at")
+    return turns
 
 
 def longest(turns: list[Turn], by: str) -> float:
