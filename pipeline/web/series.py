@@ -140,7 +140,7 @@ class Series:
 
     def _insert(self, window: Window, start: float, older: int, newer: int) -> None:
         number, row = self._next, self._next % self._most
-        whose = (intern(window.device_id), intern(window.metric))
+        whose = self._whose_is(window, older if self._holds(older) else newer)
         if number >= self._most:
             self._forget(row, number - self._most)
             self._whose[row] = whose
@@ -155,6 +155,12 @@ class Series:
             self._older[newer % self._most] = number
         else:
             self._newest.setdefault(whose[0], {})[whose[1]] = number
+
+    def _whose_is(self, window: Window, neighbour: int) -> tuple[str, str]:
+        """Its device and metric: one tuple for all windows of a series."""
+        if self._holds(neighbour):
+            return self._whose[neighbour % self._most]
+        return (intern(window.device_id), intern(window.metric))
 
     def _grow(self, whose: tuple[str, str]) -> None:
         self._whose.append(whose)

@@ -14,19 +14,21 @@ from tests.proof.worker import Worker
 
 EVERY = 2.0  # seconds between two looks
 # Seconds until a process has seen all devices and filled its buffers: the largest is that of the
-# relay, which remembers 100,000 alerts, and fills in minutes under this load.
+# relay, which remembers 100,000 alerts. Under full load it is full in two minutes.
 WARM_UP = 120.0
 FLAT = 1.1  # times what it was
 
 
 class Growth(NamedTuple):
-    """Of one process after its warm-up: medians of the first third and the last, and the slope."""
+    """Of one process after its warm-up: medians of the first third and the last, and the slope;
+    and the medians of each twelfth of its life, warm-up and all."""
 
     name: str
     seconds: float
     first_mb: float
     last_mb: float
     mb_per_hour: float
+    course_mb: list[float]
 
     def __str__(self) -> str:
         grown = f"{self.first_mb:>8.1f} MB -> {self.last_mb:.1f} MB ({self.mb_per_hour:+.1f} MB/h)"
@@ -37,7 +39,8 @@ class Growth(NamedTuple):
 
 
 class Memory:
-    def __init__(self) -> None:
+    def __init__(self, warm_up: float = WARM_UP) -> None:
+        self.warm_up = warm_up  # seconds
         self._seen: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
 
     @contextlib.asynccontextmanager
@@ -60,22 +63,27 @@ class Memory:
 
     def growth(self) -> list[Growth]:
         """Of those that lived for twice their warm-up, the longest life first."""
-        found = [growth(name, seen) for (name, _), seen in self._seen.items() if lived(seen)]
+        found = [
+            growth(name, seen, self.warm_up)
+            for (name, _), seen in self._seen.items()
+            if seen[-1][0] - seen[0][0] > 2 * self.warm_up
+        ]
         return sorted(found, key=lambda one: -one.seconds)
 
 
-def lived(seen: list[tuple[float, float]]) -> bool:
-    return seen[-1][0] - seen[0][0] > 2 * WARM_UP
-
-
-def growth(name: str, seen: list[tuple[float, float]]) -> Growth:
-    warm = [(at, megabytes) for at, megabytes in seen if at - seen[0][0] > WARM_UP]
+def growth(name: str, seen: list[tuple[float, float]], warm_up: float) -> Growth:
+    warm = [(at, megabytes) for at, megabytes in seen if at - seen[0][0] > warm_up]
     times, held = zip(*warm, strict=True)
-    third = len(held) // 3
+    third, twelfth = len(held) // 3, len(seen) // 12
+    course = [megabytes for _, megabytes in seen]
     return Growth(
         name,
         round(times[-1] - times[0]),
         round(statistics.median(held[:third]), 1),
         round(statistics.median(held[-third:]), 1),
         round(statistics.linear_regression(times, held).slope * 3600, 1),
+        [
+            round(statistics.median(course[at * twelfth : (at + 1) * twelfth]), 1)
+            for at in range(12)
+        ],
     )
