@@ -8,8 +8,9 @@ stands on the stock aiokafka driver and changes seven things:
    partition: `value` is the list, `offset` that of the last one. All that Faust does per message
    happens once a chunk, and the partition stays the right one for table writes.
 2. Nothing is dropped on the way. aiokafka is given a frozen set of partitions to fetch (Faust hands
-   over its live set, which means "all" once it is empty), and records that come back for a
-   partition which was paused meanwhile are sought back to, not skipped.
+   over its live set, which means "all" once it is empty). What was fetched is delivered a chunk of
+   each partition in turn, so that none runs ahead of the others by a whole fetch; what is paused
+   meanwhile waits, at most one fetch of each partition, and is delivered once it may go on.
 3. A commit covers the longest acked prefix of what was delivered, in order of delivery. Faust's own
    rule takes any jump in offsets for a compacted gap and commits over it.
 4. What was delivered is forgotten whenever positions are set back (`perform_seek`), also for
@@ -34,7 +35,7 @@ import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import aiokafka
 from aiokafka import ConsumerRecord
@@ -101,8 +102,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(  # type: ignore[override]
         self, consumer: Any, active_partitions: set[TP], **how: Any
     ) -> Any:
-        """Note how far aiokafka has read, in the same step as it hands over the records."""
+        """Note how far aiokafka has read, in the same step as it hands over the records; and take
+        none while positions are set, which would be behind them then."""
         records = await super()._fetch_records(consumer, active_partitions, **how)
+        if not self.consumer.flow_active:
+            for tp, fetched in records.items():
+                with suppress(IllegalStateError):  # no longer ours
+                    consumer.seek(tp, fetched[0].offset)
+            return {}
         subscription = consumer._subscription.subscription
         assignment = subscription.assignment if subscription is not None else None
         fetched_to = {}
@@ -117,11 +124,21 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self._ensure_consumer().pause(*tps)
 
 
+class Fetched(NamedTuple):
+    """What a fetch brought of a partition, and isn't delivered yet."""
+
+    chunks: deque[list[ConsumerRecord]]
+    is_chunked: bool
+    read_to: int | None  # behind all of it, where that is known
+
+
 class Consumer(driver.Consumer):
     _thread: ConsumerThread
     _delivered: defaultdict[TP, deque[ConsumerMessage]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._fetched: dict[TP, Fetched] = {}  # and not delivered yet
+        self._fetched_in = 0  # which of the consumer's generations
         self._delivered = defaultdict(deque)
         self._delivered_to: dict[TP, int] = {}
         self._read_to: dict[TP, int] = {}
@@ -136,37 +153,55 @@ class Consumer(driver.Consumer):
     # -- fetching
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        if not active_partitions:  # to aiokafka the empty set means "all"
+        active = (active_partitions or set()) - self._fetched.keys()  # a copy, not the live one
+        if not active:  # to aiokafka the empty set means "all"
             await asyncio.sleep(min(timeout, 0.05))
             return {}
-        return await super()._getmany(set(active_partitions), timeout)  # a copy, not the live one
+        return await super()._getmany(active, timeout)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        """Messages of what one fetch brought; for chunked topics a message is a chunk."""
+        """Messages of what was fetched; for chunked topics a message is a chunk."""
+        if self._next() is None:
+            await self._fetch(timeout)
+        while (tp := self._next()) is not None:
+            yield tp, self._deliver(tp)
+
+    async def _fetch(self, timeout: float) -> None:
         self.fetched_to = {}
         records, _ = await self._wait_next_records(timeout)
         if self.should_stop:
             return
         records, fetched_to = records or {}, self.fetched_to
         self._read_to |= {tp: at for tp, at in fetched_to.items() if tp not in records}
-        generation = self.app.consumer_generation_id
         chunked = self._chunked_topics()
+        self._forget_other_lives()
         for tp, fetched in records.items():
-            size = CHUNK_RECORDS if tp.topic in chunked else 1
-            for chunk in slices(fetched, size):
-                if generation != self.app.consumer_generation_id:
-                    return  # a rebalance set, or will set, every position anew
-                if not self._may_deliver(tp):
-                    self._rewind(tp, chunk[0].offset)
-                    break
-                message = self._message_of(tp, chunk, chunked=size > 1)
-                self._delivered[tp].append(message)
-                self._delivered_to[tp] = message.offset + 1
-                self._read_offset.pop(tp, None)  # our rows recognise repeats, even of a new topic
-                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
-                yield tp, message
-            else:
-                self._read_to |= {tp: fetched_to[tp]} if tp in fetched_to else {}
+            chunks = slices(fetched, CHUNK_RECORDS if tp.topic in chunked else 1)
+            self._fetched[tp] = Fetched(deque(chunks), tp.topic in chunked, fetched_to.get(tp))
+
+    def _next(self) -> TP | None:
+        """Whose turn it is of what was fetched."""
+        self._forget_other_lives()
+        return next(filter(self._may_deliver, self._fetched), None)
+
+    def _forget_other_lives(self) -> None:
+        """A rebalance has set every position anew, or will."""
+        if self._fetched_in != self.app.consumer_generation_id:
+            self._fetched_in = self.app.consumer_generation_id
+            self._fetched.clear()
+
+    def _deliver(self, tp: TP) -> ConsumerMessage:
+        fetched = self._fetched.pop(tp)
+        message = self._message_of(tp, fetched.chunks.popleft(), chunked=fetched.is_chunked)
+        self._delivered[tp].append(message)
+        self._delivered_to[tp] = message.offset + 1
+        if fetched.chunks:
+            self._fetched[tp] = fetched  # behind the others
+        elif fetched.read_to is not None:
+            self._read_to[tp] = fetched.read_to
+        self._read_offset.pop(tp, None)  # our rows recognise repeats, even of a new topic
+        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        return message
 
     def read_to(self, tp: TP, taken: int) -> int:
         """The next offset for a stream that has taken all below `taken`: behind transaction markers
@@ -192,10 +227,6 @@ class Consumer(driver.Consumer):
         """Faust reads on in what has room again in its queue, also where that is paused."""
         super().on_buffer_drop(tp)
         self._get_active_partitions().difference_update(self._paused_partitions)
-
-    def _rewind(self, tp: TP, offset: int) -> None:
-        with suppress(IllegalStateError):  # no longer ours: its next owner reads it
-            self._thread.seek(tp, offset)
 
     def _message_of(self, tp: TP, chunk: list[ConsumerRecord], *, chunked: bool) -> ConsumerMessage:
         message: Any = self._to_message(tp, chunk[-1])
@@ -241,6 +272,7 @@ class Consumer(driver.Consumer):
         fresh = [tp for tp in sources if not committed.get(tp)]
         if fresh:
             await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
+        self._fetched.clear()
         self._delivered.clear()
         self._delivered_to.clear()
         self._read_to.clear()
@@ -256,7 +288,9 @@ class Consumer(driver.Consumer):
         """Read on from these instead: called by the app when it is `positioned`. One that is no
         more becomes the first that is."""
         for tp, offset in positions.items():
-            self._rewind(tp, offset)
+            self._fetched.pop(tp, None)
+            with suppress(IllegalStateError):  # no longer ours: its next owner reads it
+                self._thread.seek(tp, offset)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         if not self._is_changelog_tp(tp):  # those are paused for good: no fetch is missing

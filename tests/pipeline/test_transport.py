@@ -17,6 +17,7 @@ import pytest
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from pipeline.streams import app, sources
@@ -132,14 +133,72 @@ async def test_aiokafka_gets_a_copy_of_the_set_that_a_rebalance_empties(consumer
     assert consumer._thread.asked == [{READINGS, OTHER}]
 
 
-async def test_what_comes_for_a_partition_that_was_paused_meanwhile_is_sought_back_to(consumer):
+async def test_partitions_are_delivered_in_turn_though_a_fetch_brings_all_of_one_first(consumer):
+    """Else one runs ahead of the others, which may have what is older, by a whole fetch."""
     consumer._thread.served = {
-        OTHER: records(OTHER, 40, 41),
-        READINGS: records(READINGS, 5),
+        OTHER: records(OTHER, *range(2 * CHUNK_RECORDS)),
+        READINGS: records(READINGS, *range(3 * CHUNK_RECORDS)),
     }
-    consumer._thread.on_fetch = lambda: consumer.pause_partitions([OTHER])
+    turns = [tp for tp, _ in await delivered(consumer)]
+    assert turns == [OTHER, READINGS, OTHER, READINGS, READINGS]
+
+
+async def test_what_was_fetched_of_a_partition_that_is_paused_meanwhile_waits_until_it_goes_on(
+    consumer,
+):
+    count = 2 * CHUNK_RECORDS
+    consumer._thread.served = {READINGS: records(READINGS, *range(count)), OTHER: records(OTHER, 7)}
+    first, *_ = [
+        message.offset
+        async for tp, message in consumer.getmany(timeout=0.01)
+        if tp == READINGS and consumer.pause_partitions([READINGS]) is None
+    ]
+    consumer.on_buffer_drop(READINGS)
+    consumer._thread.served = {}
+    assert await delivered(consumer) == []
+    assert consumer._thread.asked[-1] == {OTHER}  # no more than one fetch of it waits
+    consumer.resume_partitions([READINGS])
+    ((_, second),) = await delivered(consumer)
+    assert (first, second.offset) == (CHUNK_RECORDS - 1, count - 1)
+    assert [record.offset for record in second.value] == list(range(CHUNK_RECORDS, count))
+    assert consumer._thread.calls == []
+
+
+async def test_what_waits_isnt_delivered_once_positions_are_set_anew(consumer):
+    consumer._thread.served = {READINGS: records(READINGS, 5), OTHER: records(OTHER, 40)}
+    consumer._thread.on_fetch = lambda: consumer.pause_partitions([READINGS, OTHER])
+    assert await delivered(consumer) == []
+    consumer.go_to({OTHER: 30})
+    consumer._thread.on_fetch, consumer._thread.served = (lambda: None), {}
+    consumer.resume_partitions([READINGS, OTHER])
     assert [tp for tp, _ in await delivered(consumer)] == [READINGS]
-    assert consumer._thread.calls == [("seek", OTHER, 40)]
+    assert consumer._thread.calls == [("seek", OTHER, 30)]
+    consumer._thread.served = {READINGS: records(READINGS, 6)}
+    consumer._thread.on_fetch = lambda: consumer.pause_partitions([READINGS])
+    assert await delivered(consumer) == []
+    await consumer.perform_seek()
+    consumer._thread.on_fetch, consumer._thread.served = (lambda: None), {}
+    consumer.resume_partitions([READINGS])
+    assert await delivered(consumer) == []
+
+
+async def test_nothing_is_taken_while_positions_are_set(consumer, monkeypatch):
+    """It would be in nobody's hands, and the position already behind it."""
+    tp = aiokafka.TopicPartition(*READINGS)
+    fetched, seeks = {tp: records(READINGS, 5, 6)}, []
+
+    async def fetch(*_: Any) -> dict[Any, list[Record]]:
+        return fetched
+
+    monkeypatch.setattr(AIOKafkaConsumerThread, "_fetch_records", fetch)
+    stock = SimpleNamespace(
+        seek=lambda *to: seeks.append(to), _subscription=SimpleNamespace(subscription=None)
+    )
+    thread = consumer._new_consumer_thread()
+    assert await thread._fetch_records(stock, {READINGS}) == fetched
+    consumer.stop_flow()
+    assert await thread._fetch_records(stock, {READINGS}) == {}
+    assert seeks == [(tp, 5)]
 
 
 async def test_what_was_fetched_is_freed_when_it_is_sought_away_from(consumer):
