@@ -26,7 +26,9 @@ stands on the stock aiokafka driver and changes seven things:
    ahead of the others would be read without limit.
 
 After a recovery the order is: set positions, clear the queues and let the flow run, then un-pause
-the sources (stock Faust un-pauses first, and clears what it has fetched by then).
+the sources (stock Faust lets it run and un-pauses first, and clears what it has fetched by then).
+Until the positions are set nothing is taken from aiokafka: a fetch that a rebalance has overtaken
+would move one of them, and what it brought would be cleared.
 """
 
 from __future__ import annotations
@@ -39,7 +41,6 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import aiokafka
 from aiokafka import ConsumerRecord
-from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import IllegalStateError
 from faust import Schema
 from faust.tables.manager import TableManager as FaustTableManager
@@ -52,6 +53,7 @@ from pipeline.settings import Settings
 
 CHUNK_RECORDS = 500  # a chunk is processed without a pause: at 10 µs a record, 5 ms
 FETCH_WAIT_MS = 500  # how long the broker may hold a fetch that has nothing to give
+IMPATIENT = 0.05  # seconds that we wait for it where something else is here that may soon go on
 
 
 class Releasing(Protocol):
@@ -85,16 +87,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # Faust hard-codes 1,500
         return consumer
 
-    def seek(self, partition: TP, offset: int) -> None:
-        """And let go of what was fetched of it, a megabyte: its records and their iterator hold
-        each other until somebody looks for garbage, and in a backlog nobody does."""
-        fetched = self._ensure_consumer()._fetcher._records.get(partition)
-        super().seek(partition, offset)
-        if isinstance(fetched, FetchResult) and fetched.has_more():
-            iterator = fetched._partition_records._records_iterator
-            with suppress(ValueError):  # it is just being read
-                iterator.close()
-
     async def pause_natively(self, tps: Iterable[TP]) -> None:
         """Stop aiokafka's own prefetching; Faust's pause only hides what it brings."""
         await self.call_thread(self._pause_natively, [driver.ensure_aiokafka_TP(tp) for tp in tps])
@@ -102,8 +94,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(  # type: ignore[override]
         self, consumer: Any, active_partitions: set[TP], **how: Any
     ) -> Any:
-        """Note how far aiokafka has read, in the same step as it hands over the records; and take
-        none while positions are set, which would be behind them then."""
+        """Note how far aiokafka has read, in the same step as it hands over the records; and give
+        them back while the flow is stopped, as nobody takes them."""
         records = await super()._fetch_records(consumer, active_partitions, **how)
         if not self.consumer.flow_active:
             for tp, fetched in records.items():
@@ -139,6 +131,7 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._fetched: dict[TP, Fetched] = {}  # and not delivered yet
         self._fetched_in = 0  # which of the consumer's generations
+        self._go_to: dict[TP, int] = {}
         self._delivered = defaultdict(deque)
         self._delivered_to: dict[TP, int] = {}
         self._read_to: dict[TP, int] = {}
@@ -162,15 +155,15 @@ class Consumer(driver.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Messages of what was fetched; for chunked topics a message is a chunk."""
         if self._next() is None:
-            await self._fetch(timeout)
+            await self._fetch(min(timeout, IMPATIENT) if self._fetched else timeout)
         while (tp := self._next()) is not None:
             yield tp, self._deliver(tp)
 
     async def _fetch(self, timeout: float) -> None:
         self.fetched_to = {}
         records, _ = await self._wait_next_records(timeout)
-        if self.should_stop:
-            return
+        if self.should_stop or not self.flow_active:
+            return  # positions are set anew before it goes on
         records, fetched_to = records or {}, self.fetched_to
         self._read_to |= {tp: at for tp, at in fetched_to.items() if tp not in records}
         chunked = self._chunked_topics()
@@ -219,9 +212,8 @@ class Consumer(driver.Consumer):
         }
 
     def _may_deliver(self, tp: TP) -> bool:
-        return self.flow_active and (
-            tp in self._active_partitions or tp in self._buffered_partitions
-        )
+        is_read = tp in self._active_partitions or tp in self._buffered_partitions
+        return self.flow_active and is_read and tp not in self._paused_partitions
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Faust reads on in what has room again in its queue, also where that is paused."""
@@ -282,15 +274,17 @@ class Consumer(driver.Consumer):
         self._committed_offset.clear()
         self._committed_offset.update({tp: committed[tp] for tp in sources - set(fresh)})
         positions = {tp: await self.position(tp) for tp in sources}
+        self._go_to.clear()
         cast(Releasing, self.app).positioned({tp: at or 0 for tp, at in positions.items()})
+        go_to = {tp: at for tp, at in self._go_to.items() if tp in sources}
+        if go_to:
+            with suppress(IllegalStateError):  # they are no longer ours: the next owner reads them
+                await self._thread.seek_wait(go_to)
 
     def go_to(self, positions: Mapping[TP, int]) -> None:
-        """Read on from these instead: called by the app when it is `positioned`. One that is no
-        more becomes the first that is."""
-        for tp, offset in positions.items():
-            self._fetched.pop(tp, None)
-            with suppress(IllegalStateError):  # no longer ours: its next owner reads it
-                self._thread.seek(tp, offset)
+        """Read on from these instead, as far as they are ours: for the app when it is `positioned`.
+        One that is no more becomes the first that is."""
+        self._go_to |= positions
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         if not self._is_changelog_tp(tp):  # those are paused for good: no fetch is missing
@@ -308,6 +302,7 @@ class Consumer(driver.Consumer):
             await cast(Releasing, self.app).release()
             self._unacked_messages.clear()
             await self.commit_and_end_transactions()
+            self._fetched.clear()
             self._delivered.clear()
             self._read_to.clear()
             self._settled_to.clear()
@@ -367,6 +362,7 @@ class Recovery(FaustRecovery):
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         app: Any = self.app
         consumer = cast(Consumer, app.consumer)
+        consumer.stop_flow()
         await app.on_rebalance_complete.send()
         self._set_recovery_ended()
         if app.consumer_generation_id != generation_id:

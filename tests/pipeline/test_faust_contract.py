@@ -38,7 +38,7 @@ TOUCHED = {
             "_fetch_records",
             ["self", "consumer", "active_partitions", "timeout", "max_records"],
         ),
-        (driver.AIOKafkaConsumerThread, "seek", ["self", "partition", "offset"]),
+        (driver.AIOKafkaConsumerThread, "seek_wait", ["self", "partitions"]),
         (driver.AIOKafkaConsumerThread, "seek_to_beginning", ["self", "partitions"]),
         (driver.Consumer, "_new_consumer_thread", ["self"]),
         (driver.Consumer, "_to_message", ["self", "tp", "record"]),
@@ -207,6 +207,11 @@ def test_a_command_of_ours_takes_the_place_of_one_of_the_same_name():
 
     assert cli.commands["worker"] is worker._click
     assert "if not self.quiet" in inspect.getsource(Command.say)
+
+
+def test_why_the_flow_is_stopped_before_positions_are_set():
+    recovering = inspect.getsource(Recovery._restart_recovery.fun)
+    assert recovering.rindex("resume_flow") < recovering.rindex("self.on_recovery_completed")
 
 
 def test_why_an_empty_set_of_partitions_must_not_reach_aiokafka():

@@ -7,16 +7,11 @@ Kafka with real crashes.
 from __future__ import annotations
 
 import asyncio
-import gc
-import weakref
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import aiokafka
 import pytest
-from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
@@ -63,8 +58,8 @@ class Driver:
     def highwater(self, tp: TP) -> int:
         return 1_000
 
-    def seek(self, tp: TP, offset: int) -> None:
-        self.calls.append(("seek", tp, offset))
+    async def seek_wait(self, positions: dict[TP, int]) -> None:
+        self.calls.append(("seek_wait", positions))
 
     def assignment(self) -> set[TP]:
         return {READINGS, OTHER, CHANGELOG}
@@ -165,14 +160,6 @@ async def test_what_was_fetched_of_a_partition_that_is_paused_meanwhile_waits_un
 
 
 async def test_what_waits_isnt_delivered_once_positions_are_set_anew(consumer):
-    consumer._thread.served = {READINGS: records(READINGS, 5), OTHER: records(OTHER, 40)}
-    consumer._thread.on_fetch = lambda: consumer.pause_partitions([READINGS, OTHER])
-    assert await delivered(consumer) == []
-    consumer.go_to({OTHER: 30})
-    consumer._thread.on_fetch, consumer._thread.served = (lambda: None), {}
-    consumer.resume_partitions([READINGS, OTHER])
-    assert [tp for tp, _ in await delivered(consumer)] == [READINGS]
-    assert consumer._thread.calls == [("seek", OTHER, 30)]
     consumer._thread.served = {READINGS: records(READINGS, 6)}
     consumer._thread.on_fetch = lambda: consumer.pause_partitions([READINGS])
     assert await delivered(consumer) == []
@@ -180,6 +167,38 @@ async def test_what_waits_isnt_delivered_once_positions_are_set_anew(consumer):
     consumer._thread.on_fetch, consumer._thread.served = (lambda: None), {}
     consumer.resume_partitions([READINGS])
     assert await delivered(consumer) == []
+
+
+async def test_what_is_paused_waits_though_fausts_own_queue_was_full_before(consumer):
+    consumer._thread.served = {READINGS: records(READINGS, 5)}
+    consumer.on_buffer_full(READINGS)
+    consumer._thread.on_fetch = lambda: consumer.pause_partitions([READINGS])
+    assert await delivered(consumer) == []
+
+
+async def test_a_fetch_that_a_stop_of_the_flow_has_overtaken_brings_nothing(consumer):
+    """Nor may a commit go as far as it went: what was delivered before is forgotten by then."""
+    consumer._thread.served = {READINGS: records(READINGS, 5)}
+    consumer._thread.on_fetch = lambda: (
+        setattr(consumer, "fetched_to", {OTHER: 9}),
+        consumer.stop_flow(),
+    )
+    assert await delivered(consumer) == []
+    consumer.resume_flow()
+    consumer._thread.on_fetch, consumer._thread.served = (lambda: None), {}
+    assert await delivered(consumer) == []
+    assert consumer._new_offset(OTHER) is None
+
+
+async def test_the_app_can_go_to_other_positions_when_it_is_told_of_them(consumer):
+    """In the consumer's own thread: it may just be reading one of them."""
+    gone = TP(READINGS.topic, 7)
+    app.on_positioned = lambda _: consumer.go_to({OTHER: 30, gone: 3})
+    await consumer.perform_seek()
+    assert consumer._thread.calls[-1] == ("seek_wait", {OTHER: 30})
+    app.on_positioned = lambda _: None
+    await consumer.perform_seek()
+    assert consumer._thread.calls[-1] != ("seek_wait", {OTHER: 30})
 
 
 async def test_nothing_is_taken_while_positions_are_set(consumer, monkeypatch):
@@ -199,29 +218,6 @@ async def test_nothing_is_taken_while_positions_are_set(consumer, monkeypatch):
     consumer.stop_flow()
     assert await thread._fetch_records(stock, {READINGS}) == {}
     assert seeks == [(tp, 5)]
-
-
-async def test_what_was_fetched_is_freed_when_it_is_sought_away_from(consumer):
-    """A megabyte each time, and in a backlog nobody looks for garbage."""
-    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1_000)
-    batch.append(0, 1, b"k", b"v", [])
-    tp, fetcher = aiokafka.TopicPartition(*READINGS), SimpleNamespace(_records={})
-    fetched = PartitionRecords(
-        tp, MemoryRecords(bytes(batch.build())), [], 0, None, None, False, READ_UNCOMMITTED
-    )
-    is_freed = weakref.ref(fetched)
-    fetcher._records[tp] = FetchResult(tp, assignment=None, partition_records=fetched, backoff=0.1)
-    thread = consumer._new_consumer_thread()
-    thread._consumer = SimpleNamespace(
-        _fetcher=fetcher, seek=lambda tp, _: fetcher._records.pop(tp)
-    )
-    del fetched
-    gc.disable()
-    try:
-        thread.seek(READINGS, 5)
-        assert is_freed() is None
-    finally:
-        gc.enable()
 
 
 async def test_what_is_paused_stays_so_when_fausts_own_queue_has_room_again(consumer):
@@ -406,7 +402,7 @@ async def test_after_a_recovery_positions_come_first_then_the_queues_then_the_so
     monkeypatch.setattr(Recorder, "assignment", lambda _: {READINGS, CHANGELOG}, raising=False)
     recovery = Recovery(App, Tables())
     await recovery.on_recovery_completed(generation_id=3)
-    order = ["pause_changelogs", "restore", "perform_seek", "resume", "resume_flow"]
+    order = ["stop_flow", "pause_changelogs", "restore", "perform_seek", "resume", "resume_flow"]
     assert [call for call in calls if call in [*order, "resume_partitions"]] == [
         *order,
         "resume_partitions",
@@ -414,6 +410,7 @@ async def test_after_a_recovery_positions_come_first_then_the_queues_then_the_so
     calls.clear()
     await recovery.on_recovery_completed(generation_id=2)  # of a rebalance that is over
     assert "resume_partitions" not in calls
+    calls.clear()
     await recovery._resume_streams(generation_id=3)  # of an app without tables
     assert [call for call in calls if call in order] == order
 
