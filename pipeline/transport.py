@@ -27,8 +27,9 @@ stands on the stock aiokafka driver and changes seven things:
 
 After a recovery the order is: set positions, clear the queues and let the flow run, then un-pause
 the sources (stock Faust lets it run and un-pauses first, and clears what it has fetched by then).
-Until the positions are set nothing is taken from aiokafka: a fetch that a rebalance has overtaken
-would move one of them, and what it brought would be cleared.
+Until the positions are set nothing is taken from aiokafka, nor delivered: a fetch that a rebalance
+has overtaken would move one of them, and a recovery that another rebalance has overtaken lets the
+flow run in the midst of that one.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from pipeline.settings import Settings
 
 CHUNK_RECORDS = 500  # a chunk is processed without a pause: at 10 µs a record, 5 ms
 FETCH_WAIT_MS = 500  # how long the broker may hold a fetch that has nothing to give
-IMPATIENT = 0.05  # seconds that we wait for it where something else is here that may soon go on
+IMPATIENT = 0.05  # seconds that we wait for it where others wait, here or in front of a full queue
 
 
 class Releasing(Protocol):
@@ -131,6 +132,7 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._fetched: dict[TP, Fetched] = {}  # and not delivered yet
         self._fetched_in = 0  # which of the consumer's generations
+        self._positioned_in = -1  # the last one for which positions were set
         self._go_to: dict[TP, int] = {}
         self._delivered = defaultdict(deque)
         self._delivered_to: dict[TP, int] = {}
@@ -155,12 +157,17 @@ class Consumer(driver.Consumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Messages of what was fetched; for chunked topics a message is a chunk."""
         if self._next() is None:
-            await self._fetch(min(timeout, IMPATIENT) if self._fetched else timeout)
+            await self._fetch(timeout)
         while (tp := self._next()) is not None:
             yield tp, self._deliver(tp)
 
     async def _fetch(self, timeout: float) -> None:
         self.fetched_to = {}
+        if self._fetched or self._buffered_partitions:
+            timeout = min(timeout, IMPATIENT)
+            if self.flow_active and not self._get_active_partitions():
+                await asyncio.sleep(timeout)  # Faust would sleep for a second
+                return
         records, _ = await self._wait_next_records(timeout)
         if self.should_stop or not self.flow_active:
             return  # positions are set anew before it goes on
@@ -212,8 +219,10 @@ class Consumer(driver.Consumer):
         }
 
     def _may_deliver(self, tp: TP) -> bool:
+        if not self.flow_active or self._positioned_in != self.app.consumer_generation_id:
+            return False
         is_read = tp in self._active_partitions or tp in self._buffered_partitions
-        return self.flow_active and is_read and tp not in self._paused_partitions
+        return is_read and tp not in self._paused_partitions
 
     def on_buffer_drop(self, tp: TP) -> None:
         """Faust reads on in what has room again in its queue, also where that is paused."""
@@ -259,6 +268,7 @@ class Consumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Set every source to its committed offset, or to its beginning where there is none."""
+        generation = self.app.consumer_generation_id
         sources = {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
         committed = {driver_tp(tp): at for tp, at in (await self.seek_to_committed()).items()}
         fresh = [tp for tp in sources if not committed.get(tp)]
@@ -280,6 +290,7 @@ class Consumer(driver.Consumer):
         if go_to:
             with suppress(IllegalStateError):  # they are no longer ours: the next owner reads them
                 await self._thread.seek_wait(go_to)
+        self._positioned_in = generation
 
     def go_to(self, positions: Mapping[TP, int]) -> None:
         """Read on from these instead, as far as they are ours: for the app when it is `positioned`.

@@ -16,7 +16,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from pipeline.streams import app, sources
-from pipeline.transport import CHUNK_RECORDS, Consumer, Recovery
+from pipeline.transport import CHUNK_RECORDS, IMPATIENT, Consumer, Recovery
 from tables.devices import devices
 
 READINGS = TP(app.names.readings, 0)
@@ -90,6 +90,7 @@ async def consumer(monkeypatch: pytest.MonkeyPatch) -> Consumer:
     made._thread = Driver()
     made._active_partitions = {READINGS, OTHER}
     made.flow_active = True
+    made._positioned_in = 7
     monkeypatch.setattr(app, "consumer_generation_id", 7, raising=False)
     monkeypatch.setattr(app, "on_positioned", lambda _: None, raising=False)
     return made
@@ -240,6 +241,36 @@ async def test_what_was_fetched_before_a_rebalance_is_neither_delivered_nor_soug
         monkeypatch.setattr(app, "consumer_generation_id", 8)
     assert len(got) == 1
     assert consumer._thread.calls == []
+
+
+async def test_nothing_is_delivered_in_a_generation_before_its_positions_are_set(
+    consumer, monkeypatch
+):
+    """A recovery can end in the midst of the next rebalance, and lets the flow run."""
+    monkeypatch.setattr(app, "consumer_generation_id", 8)
+    consumer._thread.served = {READINGS: records(READINGS, 5)}
+    assert await delivered(consumer) == []
+    await consumer.perform_seek()
+    assert len(await delivered(consumer)) == 1
+
+
+async def test_what_has_room_again_in_fausts_queue_does_not_wait_for_an_idle_fetch(consumer):
+    waited: list[float] = []
+
+    async def getmany(active: set[TP], timeout: float) -> dict[TP, list[Record]]:
+        waited.append(timeout)
+        return {}
+
+    consumer._thread.getmany = getmany
+    consumer.on_buffer_full(READINGS)
+    assert [message async for message in consumer.getmany(timeout=1.0)] == []
+    consumer.on_buffer_full(OTHER)  # now nothing can be fetched at all
+    async with asyncio.timeout(0.5):
+        assert [message async for message in consumer.getmany(timeout=1.0)] == []
+    consumer.on_buffer_drop(READINGS)
+    consumer.on_buffer_drop(OTHER)
+    assert [message async for message in consumer.getmany(timeout=1.0)] == []
+    assert waited == [IMPATIENT, 1.0]
 
 
 async def test_a_recreated_topic_whose_offsets_start_anew_is_delivered(consumer):
