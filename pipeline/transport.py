@@ -150,7 +150,7 @@ class Consumer(driver.Consumer):
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
         active = (active_partitions or set()) - self._fetched.keys()  # a copy, not the live one
         if not active:  # to aiokafka the empty set means "all"
-            await asyncio.sleep(min(timeout, 0.05))
+            await asyncio.sleep(min(timeout, IMPATIENT))
             return {}
         return await super()._getmany(active, timeout)
 
