@@ -208,3 +208,5 @@ print("pid", subprocess.Popen([sys.executable, "-c", {SLEEP!r}]).pid)
         left = pid_of(program, "a")
         program.lines.until("a ended with code 0; starting it again")
         until(lambda: not runs(left), "what it left is gone")
+        program.signal(signal.SIGTERM)  # a kill would leave what the next one has left behind
+        assert program.code() == 0
