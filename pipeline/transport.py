@@ -131,8 +131,7 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._fetched: dict[TP, Fetched] = {}  # and not delivered yet
-        self._fetched_in = 0  # which of the consumer's generations
-        self._positioned_in = -1  # the last one for which positions were set
+        self._positioned_in = -1  # the consumer's last generation for which positions were set
         self._go_to: dict[TP, int] = {}
         self._delivered = defaultdict(deque)
         self._delivered_to: dict[TP, int] = {}
@@ -174,21 +173,13 @@ class Consumer(driver.Consumer):
         records, fetched_to = records or {}, self.fetched_to
         self._read_to |= {tp: at for tp, at in fetched_to.items() if tp not in records}
         chunked = self._chunked_topics()
-        self._forget_other_lives()
         for tp, fetched in records.items():
             chunks = slices(fetched, CHUNK_RECORDS if tp.topic in chunked else 1)
             self._fetched[tp] = Fetched(deque(chunks), tp.topic in chunked, fetched_to.get(tp))
 
     def _next(self) -> TP | None:
         """Whose turn it is of what was fetched."""
-        self._forget_other_lives()
         return next(filter(self._may_deliver, self._fetched), None)
-
-    def _forget_other_lives(self) -> None:
-        """A rebalance has set every position anew, or will."""
-        if self._fetched_in != self.app.consumer_generation_id:
-            self._fetched_in = self.app.consumer_generation_id
-            self._fetched.clear()
 
     def _deliver(self, tp: TP) -> ConsumerMessage:
         fetched = self._fetched.pop(tp)
@@ -219,6 +210,7 @@ class Consumer(driver.Consumer):
         }
 
     def _may_deliver(self, tp: TP) -> bool:
+        """What another generation has fetched is forgotten as positions are set in this one."""
         if not self.flow_active or self._positioned_in != self.app.consumer_generation_id:
             return False
         is_read = tp in self._active_partitions or tp in self._buffered_partitions
